@@ -1,0 +1,170 @@
+"""The nouns of the project, all frozen: Document, Passage, Hit, Citation, Statement, Answer.
+
+Offsets count code points of ``Document.text``, 0-based, end exclusive; ``document.text[start:end]`` is the
+text they name. Languages are ISO 639-1 codes (``"ar"``, ``"en"``); ``"und"`` where none could be told.
+Scores: higher is better. Ranks and citation numbers: 1-based.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading of a document: ``document.text[start:end] == text``; ``level`` 1 is the outermost."""
+
+    text: str
+    level: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page of a paged document: ``document.text[start:end]`` is its text; ``number`` is 1-based."""
+
+    number: int
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One source file, as text.
+
+    ``doc_id`` is the file's path under its corpus folder, with ``/``. ``headings`` and ``pages`` are in text
+    order and may be empty. ``sha256`` is of the file's bytes. ``warnings`` say what a reader of the build
+    report should know (for instance an encoding that was guessed), one sentence each.
+    """
+
+    doc_id: str
+    title: str
+    text: str
+    language: str
+    sha256: str
+    headings: tuple[Heading, ...] = ()
+    pages: tuple[Page, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def heading_path(self, offset: int) -> tuple[str, ...]:
+        """Return the headings in force at ``offset``, outermost first; empty above the first heading."""
+        path: list[Heading] = []
+        for heading in self.headings:
+            if heading.start > offset:
+                break
+            while path and path[-1].level >= heading.level:
+                path.pop()
+            path.append(heading)
+        return tuple(heading.text for heading in path)
+
+    def page_at(self, offset: int) -> int | None:
+        """Return the 1-based number of the page that holds ``offset``; None if the document has no pages."""
+        number = None
+        for page in self.pages:
+            if page.start > offset:
+                break
+            number = page.number
+        return number
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A slice of one document: ``document.text[start:end] == text``. Offsets count code points.
+
+    ``heading`` is the heading path in force at ``start``, outermost first. ``context`` is what the embedder
+    and the lexical index see in front of ``text``; it is no part of the text.
+    """
+
+    doc_id: str
+    start: int
+    end: int
+    text: str
+    language: str
+    title: str
+    heading: tuple[str, ...] = ()
+    page: int | None = None
+
+    @property
+    def passage_id(self) -> str:
+        """Return ``doc_id:start-end``, unique within an index."""
+        return f"{self.doc_id}:{self.start}-{self.end}"
+
+    @property
+    def context(self) -> str:
+        """Return the title and headings, outermost first, each said once, joined by ``" › "``."""
+        parts = dict.fromkeys(part for part in (self.title, *self.heading) if part)
+        return " › ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A passage found for a query.
+
+    ``score`` is the fused score the ranking used. ``dense_score`` is the cosine in [-1, 1]; ``bm25_score`` is
+    at least 0, and 0 when the passage shares no term with the query. ``dense_rank`` and ``bm25_rank`` are the
+    1-based ranks within each leg, None where that leg did not return the passage.
+    """
+
+    passage: Passage
+    score: float
+    rank: int
+    dense_score: float = 0.0
+    bm25_score: float = 0.0
+    dense_rank: int | None = None
+    bm25_rank: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Citation:
+    """The source of a statement: ``document.text[start:end] == quote``.
+
+    ``n`` is the 1-based number shown as ``[n]``; numbers of one answer are 1, 2, 3, ... in order of first use.
+    ``passage_start`` and ``passage_end`` delimit the passage the quote was taken from.
+    """
+
+    n: int
+    doc_id: str
+    title: str
+    language: str
+    quote: str
+    start: int
+    end: int
+    page: int | None
+    heading: tuple[str, ...]
+    passage_start: int
+    passage_end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One unit of an answer's text, with the numbers of the citations that support it.
+
+    ``kind`` is ``"frame"`` (written by us around the quotes, cites nothing), ``"quote"`` (a sentence quoted
+    from a document) or ``"item"`` (one item of a quoted list).
+    """
+
+    text: str
+    kind: str
+    citations: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What the chatbot says to a question.
+
+    ``text`` is the statements in Markdown, with ``[n]`` marks. ``confidence`` is in [0, 1]. When ``abstained``
+    is true, ``citations`` is empty, ``text`` says so in the question's language, and ``hits`` still holds the
+    nearest passages. ``generation`` names the index generation that every citation belongs to.
+    """
+
+    question: str
+    language: str
+    text: str
+    abstained: bool
+    confidence: float
+    statements: tuple[Statement, ...] = ()
+    citations: tuple[Citation, ...] = ()
+    hits: tuple[Hit, ...] = ()
+    generation: str = ""
+    seconds: float = 0.0

@@ -1,0 +1,59 @@
+"""The errors a caller may meet.
+
+RagError                    the state of the world is wrong; ``str(error)`` says what, where and the remedy
+├── CorpusError             a document (or the whole corpus) cannot be read; carries ``path`` and ``reason``
+├── IndexNotFoundError      there is no index at that place
+├── IndexFormatError        the index is damaged, or of another format version
+├── IndexMismatchError      the index was built with another embedder than the one loaded
+├── IndexLockedError        another process is building this index
+├── ModelNotFoundError      an embedder or reader cannot be opened
+└── ServerError             the server cannot start (for instance its port is taken)
+
+A caller's own mistake (``top_k=0``) is a ``ValueError`` or ``TypeError``, never a ``RagError``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class RagError(Exception):
+    """Something outside the program's control is wrong; the message ends with the remedy."""
+
+
+class CorpusError(RagError):
+    """A document, or the corpus as a whole, cannot be read.
+
+    Args:
+        path: The file or folder at fault.
+        reason: What is wrong with it, one sentence, without the path.
+    """
+
+    def __init__(self, path: Path | str, reason: str) -> None:
+        self.path = Path(path)
+        self.reason = reason
+        super().__init__(f"{path}: {reason}")
+
+
+class IndexNotFoundError(RagError):
+    """There is no index at that place."""
+
+
+class IndexFormatError(RagError):
+    """The index is damaged, or was written in another format version."""
+
+
+class IndexMismatchError(RagError):
+    """The index was built with another embedder than the one loaded."""
+
+
+class IndexLockedError(RagError):
+    """Another process is building this index right now."""
+
+
+class ModelNotFoundError(RagError):
+    """An embedder or reader cannot be opened."""
+
+
+class ServerError(RagError):
+    """The server cannot start."""

@@ -1,0 +1,247 @@
+"""The HTTP API, and the process that serves it together with the chat."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import socket
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import fastapi
+import uvicorn
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from starlette.exceptions import HTTPException
+
+from rag.config import AnswerConfig
+from rag.datatypes import Answer
+from rag.embedder import Embedder
+from rag.errors import (
+    IndexFormatError,
+    IndexLockedError,
+    IndexMismatchError,
+    IndexNotFoundError,
+    ModelNotFoundError,
+    RagError,
+    ServerError,
+)
+from rag.server.middleware import Guard, is_loopback
+from rag.server.service import ChatService
+from rag.wire import answer_json, hits_json
+
+logger = logging.getLogger(__name__)
+
+MAX_TOP_K = 100
+_REMEDIES: tuple[tuple[type[RagError], str], ...] = (
+    (IndexNotFoundError, "Build the index: rag build CORPUS_DIR"),
+    (IndexFormatError, "Build the index again: rag build CORPUS_DIR"),
+    (IndexMismatchError, "Build the index again with this embedder: rag build CORPUS_DIR"),
+    (IndexLockedError, "Wait until the other build has finished."),
+    (ModelNotFoundError, "Name an embedder that is there: --embedder NAME_OR_PATH"),
+)
+
+Text = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=AnswerConfig().max_question_characters),
+]
+
+
+class SearchRequest(BaseModel):
+    """Body of ``POST /api/search``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    query: Text
+    top_k: Annotated[int, Field(ge=1, le=MAX_TOP_K)] = 5
+    language: Annotated[str, StringConstraints(pattern="^[a-z]{2,3}$")] | None = None
+
+
+class AskRequest(BaseModel):
+    """Body of ``POST /api/ask``."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    question: Text
+    stream: bool = False
+
+
+def create_app(
+    index_dir: str | Path = "index",
+    *,
+    corpus_dirs: Sequence[str | Path] = (),
+    upload_dir: str | Path = "uploads",
+    embedder: Embedder | str | Path | None = None,
+    ui: bool = True,
+    loopback_only: bool = True,
+    service: ChatService | None = None,
+) -> fastapi.FastAPI:
+    """Return the application: the HTTP API under ``/api``, and the chat at ``/``.
+
+    Args:
+        index_dir: The index; it need not exist yet.
+        corpus_dirs: Folders a rebuild reads.
+        upload_dir: Folder for uploaded documents.
+        embedder: An embedder, its name or its folder; None takes the built-in one.
+        ui: Whether to serve the chat too.
+        loopback_only: Refuse a ``Host`` other than this machine.
+        service: A service made before; the first four arguments are then not used.
+    """
+    if service is None:
+        service = ChatService(index_dir, corpus_dirs=corpus_dirs, upload_dir=upload_dir, embedder=embedder)
+    # The interactive documentation pages load their scripts from another origin: only the schema is served.
+    app = fastapi.FastAPI(title="Sanad", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
+    app.state.service = service
+    _add_routes(app, service)
+    app.add_exception_handler(RequestValidationError, _on_bad_request)
+    app.add_exception_handler(RagError, _on_rag_error)
+    app.add_exception_handler(HTTPException, _on_http_error)
+    if ui:
+        from rag.ui import mount_ui
+
+        mount_ui(app, service)
+    app.add_middleware(Guard, loopback_only=loopback_only)
+    return app
+
+
+def _add_routes(app: fastapi.FastAPI, service: ChatService) -> None:
+    @app.get("/healthz")
+    def healthz() -> dict[str, Any]:
+        return {"status": "ok", **service.health()}
+
+    @app.post("/api/search")
+    def search(body: SearchRequest) -> dict[str, Any]:
+        language, hits = service.search(body.query, top_k=body.top_k, language=body.language)
+        return hits_json(body.query, language, hits)
+
+    @app.post("/api/ask", response_model=None)
+    def ask(body: AskRequest, request: fastapi.Request) -> dict[str, Any] | StreamingResponse:
+        if body.stream or "text/event-stream" in request.headers.get("accept", ""):
+            service.chatbot()  # what keeps the index from opening is a status code, not an event
+            return StreamingResponse(
+                _events(service.stream(body.question)),
+                media_type="text/event-stream",
+                headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+            )
+        return answer_json(service.ask(body.question))
+
+
+def _events(answers: Iterator[Answer]) -> Iterator[str]:
+    """Yield server-sent events: ``partial`` while the answer grows, then one ``answer`` or one ``error``."""
+    last: Answer | None = None
+    try:
+        for answer in answers:
+            if last is not None:
+                yield _event("partial", answer_json(last))
+            last = answer
+        if last is not None:
+            yield _event("answer", answer_json(last))
+    except RagError as error:
+        yield _event("error", _error_body(error)["error"])
+    except Exception:
+        logger.exception("the answer failed")
+        yield _event("error", {"message": "The answer failed.", "remedy": "See the server's log."})
+
+
+def _event(name: str, data: dict[str, Any]) -> str:
+    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
+
+
+def _error_body(error: RagError) -> dict[str, dict[str, str]]:
+    remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), "See the server's log.")
+    return {"error": {"type": type(error).__name__, "message": str(error), "remedy": remedy}}
+
+
+def _on_rag_error(request: fastapi.Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RagError)
+    logger.warning("%s: %s", request.url.path, error)
+    return JSONResponse(_error_body(error), status_code=503)
+
+
+def _on_bad_request(request: fastapi.Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    problems = []
+    for problem in error.errors():
+        place = ".".join(str(part) for part in problem["loc"] if part != "body")
+        problems.append(f"{place}: {problem['msg']}" if place else str(problem["msg"]))
+    model = SearchRequest if request.url.path.endswith("/search") else AskRequest
+    remedy = f"Send a JSON object with the fields {', '.join(model.model_fields)}."
+    body = {"error": {"type": "BadRequest", "message": "; ".join(problems), "remedy": remedy}}
+    return JSONResponse(body, status_code=422)
+
+
+def _on_http_error(request: fastapi.Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    remedy = "POST /api/search, POST /api/ask or GET /healthz."
+    body = {"error": {"type": "HTTPError", "message": str(error.detail), "remedy": remedy}}
+    return JSONResponse(body, status_code=error.status_code, headers=error.headers)
+
+
+def open_port(host: str, port: int) -> socket.socket:
+    """Return a listening socket, so that a taken port is known before any model is loaded.
+
+    Args:
+        host: A name or an address.
+        port: 0 takes any free one.
+
+    Raises:
+        ServerError: The port is in use, needs rights, or the host is not this machine.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (OSError, UnicodeError) as error:
+        raise ServerError(f"the host {host!r} is not known; choose another with --host") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(128)
+    except OSError as error:
+        listener.close()
+        if isinstance(error, PermissionError):
+            raise ServerError(f"port {port} needs more rights; choose one above 1023 with --port") from error
+        if error.errno == errno.EADDRINUSE:
+            raise ServerError(f"port {port} is in use; choose another with --port") from error
+        raise ServerError(f"cannot listen on {host}: {error.strerror}; choose another with --host") from error
+    return listener
+
+
+def serve(
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    *,
+    index_dir: str | Path = "index",
+    corpus_dirs: Sequence[str | Path] = (),
+    upload_dir: str | Path = "uploads",
+    embedder: Embedder | str | Path | None = None,
+    ui: bool = True,
+) -> None:
+    """Serve until interrupted. The address is logged once the models are loaded and questions can be asked.
+
+    Args:
+        host: Address to listen on; anything but loopback is reachable by others.
+        port: 0 takes any free one.
+        index_dir: The index; it need not exist yet.
+        corpus_dirs: Folders a rebuild reads.
+        upload_dir: Folder for uploaded documents.
+        embedder: An embedder, its name or its folder; None takes the built-in one.
+        ui: Whether to serve the chat too.
+
+    Raises:
+        ServerError: The port is in use, or the host is not this machine.
+        RagError: The embedder or the index cannot be opened. A missing index is no error: the page offers to
+            build it.
+    """
+    with open_port(host, port) as listener:
+        service = ChatService(index_dir, corpus_dirs=corpus_dirs, upload_dir=upload_dir, embedder=embedder)
+        try:
+            service.warm_up()
+        except IndexNotFoundError as error:
+            logger.warning("%s", error)
+        app = create_app(service=service, ui=ui, loopback_only=is_loopback(host))
+        address = listener.getsockname()
+        name = f"[{address[0]}]" if ":" in address[0] else address[0]
+        logger.info("Sanad answers on http://%s:%d", name, address[1])
+        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+        uvicorn.Server(config).run(sockets=[listener])

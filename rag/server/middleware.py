@@ -1,0 +1,129 @@
+"""What every request must pass and every response must carry, as one plain ASGI middleware."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+from urllib.parse import urlsplit
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+# Inline script and eval are what Gradio's own page needs; nothing may come from, or go to, another origin.
+CONTENT_SECURITY_POLICY = "; ".join(
+    (
+        "default-src 'self'",
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval'",
+        "style-src 'self' 'unsafe-inline'",
+        "img-src 'self' data: blob:",
+        "media-src 'self' blob:",
+        "font-src 'self' data:",
+        "connect-src 'self'",
+        "form-action 'self'",
+        "frame-src 'none'",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "frame-ancestors 'self'",
+    )
+)
+HEADERS = (
+    (b"content-security-policy", CONTENT_SECURITY_POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-frame-options", b"SAMEORIGIN"),
+)
+# Routes of Gradio that fetch addresses for whoever asks; this page has no use for them.
+_DENIED = ("/gradio_api/file=http", "/gradio_api/proxy=", "/file=http", "/proxy=", "/gradio_api/file/http")
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether ``host`` (a name or an address, brackets allowed) is this machine alone."""
+    host = host.strip("[]").lower().rstrip(".")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+class Guard:
+    """Refuse requests from other sites and requests that are too large; add the security headers to the rest.
+
+    Args:
+        app: The application behind it.
+        loopback_only: The server listens on loopback: a ``Host`` that names another machine is refused too, which
+            is how a web page elsewhere would reach it through a name it controls.
+        max_body_bytes: Largest body accepted under ``/api/``. Uploads have their own limit.
+    """
+
+    def __init__(self, app: ASGIApp, *, loopback_only: bool, max_body_bytes: int = 64 * 1024) -> None:
+        self.app = app
+        self.loopback_only = loopback_only
+        self.max_body_bytes = max_body_bytes
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message.get("headers", []), *HEADERS]
+            await send(message)
+
+        headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        refusal = self._refusal(scope, headers)
+        if refusal is not None:
+            await _refuse(send_with_headers, *refusal)
+            return
+        if scope["path"].startswith("/api/"):
+            length = headers.get(b"content-length", "")
+            if length.isdecimal() and int(length) > self.max_body_bytes:
+                await _refuse(send_with_headers, 413, "The request is too large.", "Send a shorter question.")
+                return
+            receive = _bounded(receive, self.max_body_bytes)
+        await self.app(scope, receive, send_with_headers)
+
+    def _refusal(self, scope: Scope, headers: dict[bytes, str]) -> tuple[int, str, str] | None:
+        path = scope["path"].lower()
+        if path.startswith(_DENIED):
+            return 403, "This server fetches no addresses for others.", "Open the address itself."
+        host = headers.get(b"host", "")
+        if self.loopback_only and not is_loopback(urlsplit(f"//{host}").hostname or ""):
+            return 403, f"This server answers on this machine only, not as {host!r}.", "Start it with --host."
+        origin = headers.get(b"origin")
+        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+            return 403, f"Requests from the site {origin!r} are refused.", "Call the server from a page of its own."
+        if scope["method"] not in {"GET", "HEAD", "OPTIONS"} and headers.get(b"sec-fetch-site") == "cross-site":
+            return 403, "Requests from other sites are refused.", "Call the server from a page of its own."
+        return None
+
+
+def _bounded(receive: Receive, limit: int) -> Receive:
+    """Cut a body without a stated length off at ``limit``: what is left of it is no JSON and is refused."""
+    seen = 0
+
+    async def bounded_receive() -> Message:
+        nonlocal seen
+        message = await receive()
+        if message["type"] == "http.request":
+            seen += len(message.get("body", b""))
+            if seen > limit:
+                return {"type": "http.request", "body": b"", "more_body": False}
+        return message
+
+    return bounded_receive
+
+
+async def _refuse(send: Send, status: int, message: str, remedy: str) -> None:
+    body = json.dumps({"error": {"message": message, "remedy": remedy}}).encode()
+    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,115 @@
+"""What a page shows of an index: the list of documents, and one document opened at a quote. Pure functions."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from rag.datatypes import Document, Passage
+
+WINDOW = 20_000  # code points shown on either side of a quote; nearly every document is shown whole
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentRow:
+    """One line of the document list. ``kind`` is the file's suffix without the dot, lower case."""
+
+    doc_id: str
+    title: str
+    language: str
+    kind: str
+    passages: int
+    characters: int
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    """A document around the place ``[start, end)``.
+
+    ``before + quote + after`` is a slice of the document's text, and ``quote == document.text[start:end]``.
+    ``is_cut_before`` and ``is_cut_after`` say that the document goes on beyond the slice. ``is_changed`` is true
+    when the document no longer holds the text that was asked for at that place; ``quote`` is then empty.
+    """
+
+    doc_id: str
+    title: str
+    language: str
+    heading: tuple[str, ...]
+    page: int | None
+    before: str
+    quote: str
+    after: str
+    is_cut_before: bool
+    is_cut_after: bool
+    is_changed: bool
+
+
+def text_digest(text: str) -> str:
+    """Return 16 hexadecimal digits that tell one quote from another."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def document_rows(documents: Mapping[str, Document], passages: Iterable[Passage]) -> list[DocumentRow]:
+    """Return one row a document, by ``doc_id``."""
+    counts = Counter(passage.doc_id for passage in passages)
+    return [
+        DocumentRow(
+            doc_id=doc_id,
+            title=document.title,
+            language=document.language,
+            kind=PurePosixPath(doc_id).suffix.lstrip(".").lower(),
+            passages=counts[doc_id],
+            characters=len(document.text),
+        )
+        for doc_id, document in sorted(documents.items())
+    ]
+
+
+def document_view(
+    document: Document, start: int, end: int, *, digest: str | None = None, window: int = WINDOW
+) -> DocumentView:
+    """Open a document at a place.
+
+    Args:
+        document: The document as the index holds it now.
+        start: First code point of the quote.
+        end: One past its last; ``start == end`` opens the document without a quote.
+        digest: ``text_digest`` of the quote as it was when the answer was written. If the text at that place is
+            another one by now, the view says so and marks nothing: it never shows other text as the quote.
+        window: Code points shown on either side of the quote, cut at a line break where there is one.
+
+    Raises:
+        ValueError: ``start`` or ``end`` lies outside of the document and no ``digest`` was given, or
+            ``start > end``.
+    """
+    text = document.text
+    if start > end or start < 0:
+        raise ValueError(f"a place in a document runs forward from 0, got {start}-{end}")
+    is_changed = digest is not None and text_digest(text[start:end]) != digest
+    if end > len(text) and digest is None:
+        raise ValueError(f"{document.doc_id} has {len(text)} characters, got the place {start}-{end}")
+    if is_changed:
+        start = end = 0
+    first, last = max(0, start - window), min(len(text), end + window)
+    if first > 0:
+        line = text.find("\n", first, start)
+        first = line + 1 if line != -1 else first
+    if last < len(text):
+        line = text.rfind("\n", end, last)
+        last = line if line != -1 else last
+    return DocumentView(
+        doc_id=document.doc_id,
+        title=document.title,
+        language=document.language,
+        heading=() if is_changed else document.heading_path(start),
+        page=None if is_changed else document.page_at(start),
+        before=text[first:start],
+        quote=text[start:end],
+        after=text[end:last],
+        is_cut_before=first > 0,
+        is_cut_after=last < len(text),
+        is_changed=is_changed,
+    )

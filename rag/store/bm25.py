@@ -1,0 +1,186 @@
+"""BM25 over terms: an inverted index in compressed sparse rows, held in NumPy arrays.
+
+Scores follow Robertson and Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), section 3.4, in
+the variant of Lucene's ``BM25Similarity``: the inverse document frequency has 1 added under the logarithm, so that it
+is never negative, and the constant factor (k1 + 1) is left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
+
+import numpy as np
+import numpy.typing as npt
+
+K1 = 1.2
+B = 0.75
+
+IntArray = npt.NDArray[np.int64]
+
+
+class Bm25Index:
+    """Postings of one list of texts, with precomputed impacts. Immutable; safe to use from many threads.
+
+    Rows are 0-based positions in the list given to :meth:`build`. The score of row r for a query is the sum over the
+    query's terms t of ``weight(t) * idf(t) * tf / (tf + k1 * (1 - b + b * length(r) / mean_length))``, with tf how
+    often t stands in r, and ``idf(t) = ln(1 + (n_rows - df + 0.5) / (df + 0.5))``, df the number of rows that hold t.
+
+    Args:
+        terms: The vocabulary, sorted, without repeats.
+        offsets: Shape (len(terms) + 1,); the postings of term i are ``[offsets[i]:offsets[i + 1]]``.
+        rows: Shape (n_postings,), int32; increasing within a term.
+        counts: Shape (n_postings,), int32, at least 1: how often the term stands in the row.
+        lengths: Shape (n_rows,), int32: the number of terms of each row.
+        k1: How slowly a repeated term saturates, at least 0.
+        b: How much a long row is discounted, in [0, 1].
+    """
+
+    def __init__(
+        self,
+        terms: Sequence[str],
+        offsets: IntArray,
+        rows: npt.NDArray[np.int32],
+        counts: npt.NDArray[np.int32],
+        lengths: npt.NDArray[np.int32],
+        *,
+        k1: float = K1,
+        b: float = B,
+    ) -> None:
+        if k1 < 0 or not 0 <= b <= 1:
+            raise ValueError(f"k1 must be at least 0 and b in [0, 1], got {k1} and {b}")
+        if not (len(offsets) == len(terms) + 1 and offsets[0] == 0 and offsets[-1] == len(rows) == len(counts)):
+            raise ValueError("offsets, rows and counts do not fit together")
+        if (np.diff(offsets) < 1).any() or (len(rows) and not 0 <= rows.min() <= rows.max() < len(lengths)):
+            raise ValueError("a term without postings, or a posting outside the rows")
+        self.k1, self.b = k1, b
+        self._terms = tuple(terms)
+        self._ids = {term: index for index, term in enumerate(self._terms)}
+        self._offsets, self._rows, self._counts, self._lengths = offsets, rows, counts, lengths
+        frequencies = np.diff(offsets)
+        self._idf = np.log1p((len(lengths) - frequencies + 0.5) / (frequencies + 0.5))  # (n_terms,)
+        mean_length = float(lengths.mean()) if len(lengths) else 0.0
+        norms = k1 * (1 - b + b * lengths / (mean_length or 1.0))  # (n_rows,)
+        impacts = np.repeat(self._idf, frequencies) * (counts / (counts + norms[rows]))
+        self._impacts: npt.NDArray[np.float32] = impacts.astype(np.float32)
+
+    @classmethod
+    def build(cls, term_lists: Iterable[Sequence[str]], *, k1: float = K1, b: float = B) -> Bm25Index:
+        """Index texts given as their terms.
+
+        Args:
+            term_lists: The terms of each row, in text order with repeats; may be empty lists.
+            k1: See the class.
+            b: See the class.
+
+        Raises:
+            ValueError: A term is empty or holds a line break, or k1 or b is out of range.
+        """
+        lists = list(term_lists)
+        seen: defaultdict[str, int] = defaultdict()
+        seen.default_factory = seen.__len__
+        lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
+        ids = np.fromiter(map(seen.__getitem__, chain.from_iterable(lists)), dtype=np.int64, count=int(lengths.sum()))
+        terms = sorted(seen)
+        for term in terms:
+            if not term or "\n" in term:
+                raise ValueError(f"a term must not be empty or hold a line break: {term!r}")
+        new_id = np.zeros(len(terms), dtype=np.int64)
+        new_id[[seen[term] for term in terms]] = np.arange(len(terms))
+        keys = new_id[ids] * max(len(lists), 1) + np.repeat(np.arange(len(lists)), lengths)
+        keys, counts = np.unique(keys, return_counts=True)  # sorted by term, then row
+        owners, rows = np.divmod(keys, max(len(lists), 1))
+        offsets = np.searchsorted(owners, np.arange(len(terms) + 1)).astype(np.int64)
+        return cls(terms, offsets, rows.astype(np.int32), counts.astype(np.int32), lengths.astype(np.int32), k1=k1, b=b)
+
+    @property
+    def n_rows(self) -> int:
+        """Return the number of rows."""
+        return len(self._lengths)
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """Return the vocabulary, sorted by code point."""
+        return self._terms
+
+    @property
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """Return the number of terms of each row, shape (n_rows,)."""
+        return self._lengths
+
+    def __contains__(self, term: object) -> bool:
+        return term in self._ids
+
+    def document_frequency(self, term: str) -> int:
+        """Return how many rows hold ``term``; 0 if none does."""
+        index = self._ids.get(term)
+        return 0 if index is None else int(self._offsets[index + 1] - self._offsets[index])
+
+    def idf(self, term: str) -> float:
+        """Return the term's inverse document frequency, above 0; that of a term in no row if it is unknown."""
+        index = self._ids.get(term)
+        return float(np.log1p((self.n_rows + 0.5) / 0.5) if index is None else self._idf[index])
+
+    def postings(self, term: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Return ``(rows, tf)`` of a term: the rows that hold it, increasing, and how often each does.
+
+        Both have shape (document_frequency(term),).
+        """
+        index = self._ids.get(term)
+        here = slice(0, 0) if index is None else slice(self._offsets[index], self._offsets[index + 1])
+        return self._rows[here], self._counts[here]
+
+    def scores(self, terms: Mapping[str, float] | Sequence[str]) -> npt.NDArray[np.float32]:
+        """Score every row for a query.
+
+        Args:
+            terms: The query's terms; each occurrence counts. Or a weight for each term.
+
+        Returns:
+            Shape (n_rows,); 0 where a row holds none of the terms.
+        """
+        weights = terms if isinstance(terms, Mapping) else Counter(terms)
+        scores = np.zeros(self.n_rows, dtype=np.float32)
+        for term, weight in weights.items():
+            index = self._ids.get(term)
+            if index is not None:
+                here = slice(self._offsets[index], self._offsets[index + 1])
+                scores[self._rows[here]] += np.float32(weight) * self._impacts[here]  # rows of a term never repeat
+        return scores
+
+    def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
+        """Return the arrays that :meth:`from_arrays` takes.
+
+        ``terms`` is the sorted vocabulary in UTF-8, each term ended by a line feed (uint8); ``offsets`` int64,
+        ``rows``, ``counts`` and ``lengths`` int32 are described at the class; ``parameters`` is (k1, b), float64.
+        """
+        text = "".join(f"{term}\n" for term in self._terms).encode("utf-8", "surrogatepass")
+        return {
+            "terms": np.frombuffer(text, dtype=np.uint8),
+            "offsets": self._offsets,
+            "rows": self._rows,
+            "counts": self._counts,
+            "lengths": self._lengths,
+            "parameters": np.array([self.k1, self.b], dtype=np.float64),
+        }
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[np.generic]]) -> Bm25Index:
+        """Read what :meth:`to_arrays` gave.
+
+        Raises:
+            ValueError: The arrays do not fit together.
+            KeyError: One is missing.
+        """
+        text = arrays["terms"].tobytes().decode("utf-8", "surrogatepass")
+        k1, b = (float(value) for value in arrays["parameters"])
+        return cls(
+            text.split("\n")[:-1],
+            arrays["offsets"].astype(np.int64, copy=False),
+            arrays["rows"].astype(np.int32, copy=False),
+            arrays["counts"].astype(np.int32, copy=False),
+            arrays["lengths"].astype(np.int32, copy=False),
+            k1=k1,
+            b=b,
+        )

@@ -1,0 +1,127 @@
+"""Durable reads and writes: every byte of an index passes through these few functions.
+
+A file is whole on disk when :func:`write_new_file` returns, its name is safe once :func:`sync_folder` returned for
+its folder, and :func:`replace_file` changes a small file in one step that a crash cannot split. Nothing here knows
+what an index is.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from pathlib import Path
+
+from rag.errors import RagError
+
+_NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+_NOT_ALLOWED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+
+
+def sha256_hex(data: bytes | memoryview) -> str:
+    """Return the sha256 of ``data`` as 64 lower-case hexadecimal digits."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def file_sha256(path: Path) -> str:
+    """Return the sha256 of a file's bytes as 64 hexadecimal digits. Raises OSError."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def read_file(path: Path) -> bytes:
+    """Return a file's bytes. Raises OSError."""
+    return path.read_bytes()
+
+
+def write_new_file(path: Path, data: bytes) -> None:
+    """Create ``path`` with ``data`` and wait until its content is on disk.
+
+    The name itself is durable only after :func:`sync_folder` of its folder. Raises OSError, also when ``path``
+    exists; a short write is carried on, never taken for a whole one.
+    """
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Wait until the names in a folder are on disk. Raises OSError."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and its missing parents, each durable; an existing folder is left alone. Raises OSError."""
+    if path.is_dir():
+        return
+    if not path.parent.is_dir():
+        make_folder(path.parent)
+    path.mkdir(exist_ok=True)
+    sync_folder(path.parent)
+
+
+def rename_folder(source: Path, target: Path) -> None:
+    """Rename a folder within its parent and wait until the new name is on disk. Raises OSError."""
+    os.rename(source, target)
+    sync_folder(target.parent)
+
+
+def replace_file(path: Path, data: bytes) -> None:
+    """Set a small file's content in one step: a reader, or a crash, meets the old or the new bytes. Raises OSError."""
+    temporary = path.with_name(path.name + ".tmp")
+    remove(temporary)
+    write_new_file(temporary, data)
+    os.replace(temporary, path)
+    sync_folder(path.parent)
+
+
+def remove(path: Path) -> None:
+    """Remove a file, or a folder with all that is in it; nothing there is no error. Raises OSError."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def free_bytes(folder: Path) -> int:
+    """Return how many bytes an ordinary user may still write to the disk that holds ``folder``. Raises OSError."""
+    return shutil.disk_usage(folder).free
+
+
+def write_error(error: OSError, folder: Path, *, needed: int | None = None) -> RagError:
+    """Return the RagError that tells a user why ``folder`` could not be written, and the remedy.
+
+    Args:
+        error: What the system said.
+        folder: The folder being written.
+        needed: Bytes that the whole write needs, where known.
+    """
+    if error.errno in _NO_SPACE:
+        try:
+            free = f"{free_bytes(folder):,} bytes are free"
+        except OSError:
+            free = "the disk does not say how many bytes are free"
+        want = "" if needed is None else f"the new index needs {needed:,} bytes, "
+        return RagError(
+            f"{folder}: no space left: {want}{free}. The index that was there is untouched. "
+            "Free some space and build again: rag build"
+        )
+    if error.errno in _NOT_ALLOWED:
+        return RagError(
+            f"{folder} cannot be written: {error.strerror}. Give yourself write permission there, "
+            "or choose another folder with --index-dir"
+        )
+    return RagError(
+        f"{folder} cannot be written: {error.strerror or error}. The index that was there is untouched. "
+        "Check the disk, or choose another folder with --index-dir"
+    )

@@ -1,0 +1,354 @@
+"""The index folder: its generations, the pointer to the live one, and the lock of its one builder.
+
+Readers take no lock: they read ``CURRENT``, check and load that generation, and hold it in memory. The builder
+writes a new folder beside it and swaps the pointer last, so that a crash at any point leaves the old index or the
+new one, whole. The lock is the operating system's (``flock``): it dies with its process, and needs a local disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import logging
+import os
+import platform
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from rag.errors import IndexFormatError, IndexLockedError, IndexNotFoundError, RagError
+from rag.store import fsio
+from rag.store.generation import Draft, Generation, load_generation
+from rag.store.manifest import (
+    MANIFEST_FILE,
+    REMEDY,
+    FileEntry,
+    Manifest,
+    NewerFormatError,
+    read_checked,
+    read_manifest,
+)
+
+CURRENT_FILE = "CURRENT"
+LOCK_FILE = ".lock"
+
+_NAME = re.compile(r"gen-\d{6,12}")
+_OPEN_ATTEMPTS = 5
+_FOLDER_OVERHEAD_BYTES = 64 * 1024
+
+logger = logging.getLogger(__name__)
+
+
+class IndexStore:
+    """The index in one folder.
+
+    Args:
+        index_dir: The folder; it is created by :meth:`lock`, the first thing a build does.
+    """
+
+    def __init__(self, index_dir: str | Path) -> None:
+        self.index_dir = Path(index_dir)
+        self._locked = False
+
+    def generations(self) -> list[str]:
+        """Return the names of the complete-looking generations, oldest first; empty if there is none."""
+        try:
+            names = [entry.name for entry in self.index_dir.iterdir() if _NAME.fullmatch(entry.name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            raise RagError(f"{self.index_dir} cannot be read: {error.strerror}") from error
+        return sorted(names, key=_number)
+
+    def current_name(self) -> str:
+        """Return the name of the live generation, such as ``gen-000007``. One short file is read.
+
+        Raises:
+            IndexNotFoundError: There is no index in the folder.
+            IndexFormatError: ``CURRENT`` is missing beside generations, or does not hold a generation's name.
+        """
+        path = self.index_dir / CURRENT_FILE
+        try:
+            data = fsio.read_file(path)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if self.generations():
+                raise IndexFormatError(f"{path} is missing. {REMEDY}") from error
+            raise IndexNotFoundError(f"{self.index_dir} holds no index. Build it: rag build") from error
+        except OSError as error:
+            raise IndexFormatError(f"{path} cannot be read: {error.strerror}. {REMEDY}") from error
+        name = data.decode("ascii", "replace").removesuffix("\n")
+        if not _NAME.fullmatch(name):
+            raise IndexFormatError(f"{path} is damaged: {name[:40]!r} names no generation. {REMEDY}")
+        return name
+
+    def open(self, name: str) -> Generation:
+        """Load one generation, whether it is the live one or not.
+
+        Raises:
+            IndexFormatError: It is missing, damaged, or of another format version.
+        """
+        folder = self.index_dir / name
+        if not folder.is_dir():
+            raise IndexFormatError(f"{folder} is missing. {REMEDY}")
+        return load_generation(folder)
+
+    def open_current(self, *, fallback: bool = True) -> Generation:
+        """Load the live generation.
+
+        Args:
+            fallback: If the live generation is damaged, answer from the newest older one that is intact, then from
+                any intact one; its ``warning`` says so, and so does the log. False raises instead.
+
+        Raises:
+            IndexNotFoundError: There is no index in the folder.
+            IndexFormatError: It is damaged, with no intact generation to fall back to; or it was made by a program
+                with a newer format, which is never passed over in silence.
+        """
+        name = ""
+        for _ in range(_OPEN_ATTEMPTS):
+            try:
+                name = self.current_name()
+                return self.open(name)
+            except NewerFormatError:
+                raise
+            except IndexFormatError as error:
+                failure = error
+                with suppress(RagError):
+                    if self.current_name() != name:
+                        continue  # a builder moved on and collected the generation while it was being read
+                break
+        if fallback:
+            for other in self._fallbacks(name):
+                try:
+                    generation = self.open(other)
+                except IndexFormatError:
+                    continue
+                warning = f"{failure}. Answers come from {other} meanwhile"
+                logger.warning("%s", warning)
+                return replace(generation, warning=warning)
+        raise failure
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Hold the builder's lock, and remove what interrupted builds left behind.
+
+        Raises:
+            IndexLockedError: Another builder holds it; the message has its process id.
+            RagError: The folder cannot be created or written.
+        """
+        path = self.index_dir / LOCK_FILE
+        lock = FileLock(path, blocking=False)
+        try:
+            fsio.make_folder(self.index_dir)
+            lock.acquire()
+        except Timeout as error:
+            holder = _holder(path)
+            raise IndexLockedError(
+                f"{self.index_dir} is being built by another process{holder}. Wait until it has ended, then try again"
+            ) from error
+        except OSError as error:
+            raise fsio.write_error(error, self.index_dir) from error
+        try:
+            self._locked = True
+            with suppress(OSError):  # the process id is a courtesy, the lock is held without it
+                path.write_text(f"{os.getpid()}\n", encoding="ascii")
+            self._remove([entry for entry in self.index_dir.iterdir() if entry.name.endswith(".tmp")])
+            yield
+        finally:
+            self._locked = False
+            with suppress(OSError):
+                os.truncate(path, 0)
+            lock.release()
+
+    def write_generation(self, draft: Draft, *, progress: Callable[[int, int, str], None] | None = None) -> str:
+        """Write a new generation, make it the live one, and collect all but it and the one before it.
+
+        Call it with :meth:`lock` held. Whatever goes wrong, the live generation is the old one or the new one.
+
+        Args:
+            draft: What to write.
+            progress: Called with (files written, files in all, file name).
+
+        Returns:
+            The new generation's name.
+
+        Raises:
+            RagError: The disk is full, or the folder cannot be written; the message has the bytes needed and free.
+            RuntimeError: The lock is not held.
+        """
+        if not self._locked:
+            raise RuntimeError("write_generation needs the builder's lock")
+        former = ""
+        with suppress(RagError):
+            former = self.current_name()
+        name = f"gen-{max(map(_number, [*self.generations(), former or 'gen-000000'])) + 1:06d}"
+        files = draft.to_files()
+        manifest = _manifest(name, draft, files)
+        files[MANIFEST_FILE] = manifest.to_bytes()  # last
+        needed = sum(map(len, files.values())) + _FOLDER_OVERHEAD_BYTES
+        target = self.index_dir / name
+        temporary = self.index_dir / f"{name}.tmp"
+        try:
+            free = fsio.free_bytes(self.index_dir)
+            if free < needed:
+                raise RagError(
+                    f"{self.index_dir}: no space left: the new index needs {needed:,} bytes, {free:,} bytes are free. "
+                    "The index that was there is untouched. Free some space and build again: rag build"
+                )
+            fsio.make_folder(temporary)
+            for done, (file_name, data) in enumerate(files.items()):
+                if progress is not None:
+                    progress(done, len(files), file_name)
+                fsio.write_new_file(temporary / file_name, data)
+            fsio.sync_folder(temporary)
+            fsio.rename_folder(temporary, target)
+            fsio.replace_file(self.index_dir / CURRENT_FILE, f"{name}\n".encode("ascii"))
+        except OSError as error:
+            failure = fsio.write_error(error, self.index_dir, needed=needed)  # counts free bytes before the clean-up
+            self._discard(temporary, target)
+            raise failure from error
+        except BaseException:
+            self._discard(temporary, target)
+            raise
+        if progress is not None:
+            progress(len(files), len(files), name)
+        self._collect(name, former)
+        return name
+
+    def rollback(self) -> str:
+        """Make the newest intact generation before the live one the live one; return its name.
+
+        Where ``CURRENT`` itself is lost or points nowhere, that is the newest intact generation.
+
+        Raises:
+            IndexNotFoundError: There is no index in the folder.
+            IndexFormatError: No earlier generation is intact.
+            IndexLockedError: A builder is at work.
+        """
+        if not self.generations():
+            raise IndexNotFoundError(f"{self.index_dir} holds no index. Build it: rag build")
+        with self.lock():
+            names = self.generations()
+            with suppress(RagError):
+                current = self.current_name()
+                names = [name for name in names if _number(name) < _number(current)]
+            for name in reversed(names):
+                if self._is_intact(name):
+                    try:
+                        fsio.replace_file(self.index_dir / CURRENT_FILE, f"{name}\n".encode("ascii"))
+                    except OSError as error:
+                        raise fsio.write_error(error, self.index_dir) from error
+                    return name
+        raise IndexFormatError(f"{self.index_dir} holds no earlier intact generation. Rebuild the index: rag build")
+
+    def verify(self) -> list[str]:
+        """Check every generation in full; return what is wrong, one sentence each, empty if nothing is.
+
+        Raises:
+            IndexNotFoundError: There is no index in the folder.
+        """
+        problems: list[str] = []
+        names = self.generations()
+        try:
+            current = self.current_name()
+            if current not in names:
+                problems.append(f"{self.index_dir / CURRENT_FILE} names {current}, which is missing. {REMEDY}")
+        except IndexFormatError as error:
+            problems.append(str(error))
+        for name in names:
+            try:
+                known = {*self.open(name).manifest.files, MANIFEST_FILE}
+                strays = sorted({entry.name for entry in (self.index_dir / name).iterdir()} - known)
+                problems.extend(
+                    f"{self.index_dir / name / stray} is no part of the index. Remove it" for stray in strays
+                )
+            except IndexFormatError as error:
+                problems.append(str(error))
+        return problems
+
+    def _fallbacks(self, name: str) -> list[str]:
+        others = [other for other in reversed(self.generations()) if other != name]
+        if not name:
+            return others
+        older = [other for other in others if _number(other) < _number(name)]
+        return older + [other for other in others if other not in older]
+
+    def _is_intact(self, name: str) -> bool:
+        folder = self.index_dir / name
+        try:
+            for file_name, entry in read_manifest(folder).files.items():
+                read_checked(folder, file_name, entry)
+        except IndexFormatError:
+            return False
+        return True
+
+    def _discard(self, temporary: Path, target: Path) -> None:
+        """Remove an unfinished generation, unless it went live before the failure."""
+        live = ""
+        with suppress(RagError):
+            live = self.current_name()
+        self._remove([temporary] if live == target.name else [temporary, target])
+
+    def _collect(self, name: str, former: str) -> None:
+        """Remove all generations but ``name`` and the newest intact one before it, preferably ``former``."""
+        others = [other for other in reversed(self.generations()) if other != name]
+        others.sort(key=lambda other: other != former)
+        previous = next((other for other in others if self._is_intact(other)), None)
+        self._remove([self.index_dir / other for other in others if other != previous])
+
+    def _remove(self, paths: list[Path]) -> None:
+        for path in paths:
+            try:
+                fsio.remove(path)
+            except OSError as error:
+                logger.warning("%s cannot be removed: %s", path, error.strerror)
+
+
+def corpus_fingerprint(documents: Iterator[tuple[str, str]]) -> str:
+    """Return the sha256 over (doc_id, sha256 of the file), in order of doc_id: equal corpora, equal fingerprints."""
+    digest = hashlib.sha256()
+    for doc_id, sha256 in sorted(documents):
+        digest.update(f"{doc_id}\0{sha256}\n".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _manifest(name: str, draft: Draft, files: dict[str, bytes]) -> Manifest:
+    return Manifest(
+        generation=name,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        embedder=draft.embedder,
+        chunking=draft.chunking,
+        loading=draft.loading,
+        pipeline=draft.pipeline,
+        corpus=corpus_fingerprint((document.doc_id, document.sha256) for document in draft.documents),
+        counts={"documents": len(draft.documents), "passages": len(draft.passages), "dim": draft.vectors.dim},
+        languages=dict(sorted(Counter(passage.language for passage in draft.passages).items())),
+        versions={"python": platform.python_version()}
+        | {library: _version(library) for library in ("sanad", "numpy", "faiss-cpu", "safetensors")},
+        files={file_name: FileEntry(len(data), fsio.sha256_hex(data)) for file_name, data in files.items()},
+    )
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _number(name: str) -> int:
+    return int(name.removeprefix("gen-"))
+
+
+def _holder(path: Path) -> str:
+    try:
+        pid = path.read_text(encoding="ascii").strip()
+    except (OSError, UnicodeDecodeError):
+        pid = ""
+    return f" (process {pid})" if pid.isdigit() else ""

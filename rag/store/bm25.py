@@ -66,11 +66,21 @@ class Bm25Index:
         self._impacts: npt.NDArray[np.float32] = impacts.astype(np.float32)
 
     @classmethod
-    def build(cls, term_lists: Iterable[Sequence[str]], *, k1: float = K1, b: float = B) -> Bm25Index:
+    def build(
+        cls,
+        term_lists: Iterable[Sequence[str]],
+        *,
+        base: tuple[Bm25Index, IntArray] | None = None,
+        k1: float = K1,
+        b: float = B,
+    ) -> Bm25Index:
         """Index texts given as their terms.
 
         Args:
             term_lists: The terms of each row, in text order with repeats; may be empty lists.
+            base: ``(index, rows)``, to take rows over from an index built before. ``rows`` has one entry for each
+                list: the row of ``index`` that holds the same text, or -1. Where it is not -1 the list is not
+                looked at; the result is the same as if the row's terms had been given.
             k1: See the class.
             b: See the class.
 
@@ -78,21 +88,56 @@ class Bm25Index:
             ValueError: A term is empty or holds a line break, or k1 or b is out of range.
         """
         lists = list(term_lists)
-        seen: defaultdict[str, int] = defaultdict()
-        seen.default_factory = seen.__len__
+        if base is not None:
+            lists = [terms if row < 0 else () for terms, row in zip(lists, base[1].tolist(), strict=True)]
+        ids: defaultdict[str, int] = defaultdict()
+        ids.default_factory = ids.__len__
         lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
-        ids = np.fromiter(map(seen.__getitem__, chain.from_iterable(lists)), dtype=np.int64, count=int(lengths.sum()))
-        terms = sorted(seen)
-        for term in terms:
+        owners = np.fromiter(map(ids.__getitem__, chain.from_iterable(lists)), np.int64, count=int(lengths.sum()))
+        width = max(len(lists), 1)
+        keys, counts = np.unique(owners * width + np.repeat(np.arange(len(lists)), lengths), return_counts=True)
+        if base is not None:
+            index, sources = base
+            taken = np.flatnonzero(sources >= 0)
+            places, old_owners, old_counts = index._postings_of(sources[taken])
+            new_ids = np.zeros(len(index.terms), dtype=np.int64)
+            used = np.flatnonzero(np.bincount(old_owners, minlength=len(index.terms)))
+            new_ids[used] = [ids[index.terms[owner]] for owner in used.tolist()]
+            keys = np.concatenate([keys, new_ids[old_owners] * width + taken[places]])  # other rows: no key twice
+            counts = np.concatenate([counts, old_counts])
+            lengths[taken] = index.lengths[sources[taken]]
+        vocabulary = sorted(ids)
+        for term in vocabulary:
             if not term or "\n" in term:
                 raise ValueError(f"a term must not be empty or hold a line break: {term!r}")
-        new_id = np.zeros(len(terms), dtype=np.int64)
-        new_id[[seen[term] for term in terms]] = np.arange(len(terms))
-        keys = new_id[ids] * max(len(lists), 1) + np.repeat(np.arange(len(lists)), lengths)
-        keys, counts = np.unique(keys, return_counts=True)  # sorted by term, then row
-        owners, rows = np.divmod(keys, max(len(lists), 1))
-        offsets = np.searchsorted(owners, np.arange(len(terms) + 1)).astype(np.int64)
-        return cls(terms, offsets, rows.astype(np.int32), counts.astype(np.int32), lengths.astype(np.int32), k1=k1, b=b)
+        ranks = np.zeros(len(ids), dtype=np.int64)
+        ranks[[ids[term] for term in vocabulary]] = np.arange(len(vocabulary))
+        first_seen, rows = np.divmod(keys, width)
+        keys = ranks[first_seen] * width + rows
+        order = np.argsort(keys)  # by term, then row
+        owners, rows = np.divmod(keys[order], width)
+        offsets = np.searchsorted(owners, np.arange(len(vocabulary) + 1)).astype(np.int64)
+        return cls(
+            vocabulary,
+            offsets,
+            rows.astype(np.int32),
+            counts[order].astype(np.int32),
+            lengths.astype(np.int32),
+            k1=k1,
+            b=b,
+        )
+
+    def _postings_of(self, rows: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """Return ``(places, term ids, counts)`` of every posting of the given rows; ``rows[place]`` owns each."""
+        by_row = np.argsort(self._rows, kind="stable")
+        sizes = np.bincount(self._rows, minlength=self.n_rows)
+        starts = np.cumsum(sizes) - sizes
+        wanted = sizes[rows]
+        places = np.repeat(np.arange(len(rows)), wanted)
+        within = np.arange(len(places)) - np.repeat(np.cumsum(wanted) - wanted, wanted)
+        postings = by_row[starts[rows][places] + within]
+        owners = np.repeat(np.arange(len(self._terms)), np.diff(self._offsets))[postings]
+        return places, owners, self._counts[postings].astype(np.int64)
 
     @property
     def n_rows(self) -> int:

@@ -1,0 +1,157 @@
+"""What every parser hands back: a list of blocks, and how they become the one text of a document.
+
+A parser says what it saw (headings, paragraphs, list items, table rows), top to bottom; ``compose`` writes
+them in the one layout the rest of the package knows: a blank line between blocks, one line an item or a row,
+no control characters. Offsets are counted here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+# C0 and C1 controls without tab and newline, DEL, lone surrogates and the two "not a character" marks.
+_CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+# Unicode tag characters draw nothing: text in them is hidden from the reader.
+_TAGS = re.compile("[\U000e0000-\U000e007f]")
+_NEWLINES = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_SPACES = re.compile(r"[^\S\n]+")
+_SPACED_NEWLINES = re.compile(r" ?\n ?")
+_BLANK_LINES = re.compile(r"\n{2,}")
+
+TITLE_CHARACTERS = 200
+_NO_TITLE = re.compile(
+    r"(?:microsoft word\b.*|untitled.*|word document|document ?\d*|title|about:blank|بلا عنوان)\Z", re.IGNORECASE
+)
+_FILE_NAME = re.compile(r"\.(?:docx?|pdf|html?|odt|rtf|txt|indd|pages)\Z", re.IGNORECASE)
+
+
+class UnreadableError(Exception):
+    """A parser's refusal: one clear sentence, with the remedy where there is one. Never leaves this package."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One block of a document.
+
+    ``kind`` is ``"heading"``, ``"paragraph"``, ``"item"`` or ``"row"``. ``level`` counts for headings only,
+    1 is the outermost. ``marker`` counts for items only: ``"-"`` or a number such as ``"3."``. ``page`` is the
+    1-based page the block begins on, None where the format has no pages.
+    """
+
+    kind: str
+    text: str
+    level: int = 0
+    marker: str = "-"
+    page: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A file as text. Headings are ``(level, start, end)``, pages ``(number, start, end)``, both in text order."""
+
+    title: str
+    text: str
+    headings: tuple[tuple[int, int, int], ...] = ()
+    pages: tuple[tuple[int, int, int], ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+def clean(text: str) -> str:
+    """Return ``text`` with one kind of newline and without control and tag characters; the letters stay as they are.
+
+    Runs of other white space become one space; lines are trimmed and empty lines dropped.
+    """
+    text = _NEWLINES.sub("\n", text)
+    text = _TAGS.sub("", _CONTROLS.sub("", text))
+    text = _SPACED_NEWLINES.sub("\n", _SPACES.sub(" ", text))
+    return _BLANK_LINES.sub("\n", text).strip()
+
+
+def one_line(text: str) -> str:
+    """Return ``clean(text)`` on a single line."""
+    return clean(text).replace("\n", " ")
+
+
+def row(cells: Iterable[str]) -> str:
+    """Return one table row: its cells joined by ``" | "``, empty if every cell is empty."""
+    texts = [one_line(cell) for cell in cells]
+    return " | ".join(texts) if any(texts) else ""
+
+
+def is_plausible_title(title: str) -> bool:
+    """Return whether a title from a file's metadata is one, not the trace of a program or a file name."""
+    bare = title.strip()
+    return any(map(str.isalpha, bare)) and not _NO_TITLE.match(bare) and not _FILE_NAME.search(bare)
+
+
+def compose(
+    blocks: Sequence[Block],
+    *,
+    title: str = "",
+    warnings: Sequence[str] = (),
+    page_numbers: Sequence[int] = (),
+) -> Parsed:
+    """Write ``blocks`` as the text of one document.
+
+    Args:
+        blocks: In reading order. Blocks without text are left out.
+        title: Title from the file's own metadata; empty if it has none. The first heading follows, then nothing
+            (the caller then takes the file's name).
+        warnings: Carried over; a warning about hidden characters is added where it applies.
+        page_numbers: Every page of a paged document, blank ones too. Empty for other formats.
+
+    Returns:
+        The text with headings and pages; ``pages`` tile the text in page order.
+    """
+    parts: list[str] = []
+    headings: list[tuple[int, int, int]] = []
+    page_starts: dict[int, int] = {}
+    length = 0
+    previous = ""
+    hidden = 0
+    first_heading = ""
+    for block in blocks:
+        hidden += len(_TAGS.findall(block.text))
+        text = clean(block.text) if block.kind == "paragraph" else one_line(block.text)
+        if not text:
+            continue
+        if block.kind == "item":
+            text = f"{block.marker} {text}"
+        if parts:
+            separator = "\n" if block.kind == previous and block.kind in ("item", "row") else "\n\n"
+            parts.append(separator)
+            length += len(separator)
+        if block.page is not None:
+            page_starts.setdefault(block.page, length)
+        if block.kind == "heading":
+            headings.append((max(1, block.level), length, length + len(text)))
+            first_heading = first_heading or text
+        parts.append(text)
+        length += len(text)
+        previous = block.kind
+    notes = list(warnings)
+    if hidden:
+        notes.append(f"{hidden} hidden characters (Unicode tags) were left out")
+    return Parsed(
+        title=(one_line(title) or first_heading)[:TITLE_CHARACTERS].strip(),
+        text="".join(parts),
+        headings=tuple(headings),
+        pages=_tile_pages(page_numbers, page_starts, length),
+        warnings=tuple(notes),
+    )
+
+
+def _tile_pages(numbers: Sequence[int], starts: dict[int, int], length: int) -> tuple[tuple[int, int, int], ...]:
+    """Return ``(number, start, end)`` for each page; a page ends where the next one that holds text begins."""
+    pages: list[tuple[int, int, int]] = []
+    end = length
+    for number in reversed(numbers):
+        start = starts.get(number, end)
+        pages.append((number, start, end))
+        end = start
+    pages.reverse()
+    if pages and pages[0][1] > 0:
+        pages[0] = (pages[0][0], 0, pages[0][2])
+    return tuple(pages)

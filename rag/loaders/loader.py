@@ -1,0 +1,267 @@
+"""``DocumentLoader``: a file becomes a ``Document``, parsed in a child process that can be killed.
+
+Why a child: 54 KB of docx can take 43 s and 700 MB in its parser, and a damaged PDF can abort the process it is
+read in. The child has hard limits on memory, processor time and files, holds no secret of the parent's
+environment, is reused from file to file, and is replaced after it was killed or ran out of memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from rag.config import LoadConfig
+from rag.datatypes import Document, Heading, Page
+from rag.errors import CorpusError
+from rag.loaders.blocks import TITLE_CHARACTERS
+from rag.loaders.scan import SUPPORTED_SUFFIXES, name_problem, unsupported_reason
+from rag.text.language import detect_language
+
+logger = logging.getLogger(__name__)
+
+_WORKER = "rag.loaders.worker"
+# What a Python child needs to start; everything else of the environment (tokens, keys) stays behind.
+_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT", "TZ")
+_LANGUAGE_SAMPLE = 20_000
+
+
+class _ChildFailure(Exception):
+    """The child gave no usable reply: it was killed, ran out of memory, or died. Worth one try in a fresh child."""
+
+    def __init__(self, reason: str, *, is_retryable: bool) -> None:
+        super().__init__(reason)
+        self.is_retryable = is_retryable
+
+
+class DocumentLoader:
+    """Reads documents. A context manager; may be used from several threads, one file at a time.
+
+    Args:
+        config: Limits for each file.
+    """
+
+    def __init__(self, config: LoadConfig | None = None) -> None:
+        self.config = config or LoadConfig()
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> DocumentLoader:
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the child process. The loader may be used again; the next file starts a new one."""
+        with self._lock:
+            self._stop()
+
+    def load(self, path: Path, doc_id: str) -> Document:
+        """Read one file.
+
+        Args:
+            path: A regular file of one of ``SUPPORTED_SUFFIXES``. Its content decides, not its name alone.
+            doc_id: Identity of the document, kept as it is.
+
+        Returns:
+            The document; its text is never empty and holds no control character but the newline.
+
+        Raises:
+            CorpusError: The file cannot be read; ``reason`` is one sentence, with the remedy where there is one.
+        """
+        reason = name_problem(doc_id)
+        if reason:
+            raise CorpusError(path, reason)
+        suffix = path.suffix.lower()
+        if suffix not in SUPPORTED_SUFFIXES:
+            raise CorpusError(path, unsupported_reason(path.suffix))
+        data = self._read(path)
+        sha256 = hashlib.sha256(data).hexdigest()
+        with self._lock:
+            reply = self._parse(path, suffix, data)
+        text: str = reply["text"]
+        if not text:
+            raise CorpusError(path, "it holds no text")
+        if len(text) > self.config.max_characters:
+            raise CorpusError(
+                path,
+                f"it holds {len(text):,} characters, more than {self.config.max_characters:,}; split it",
+            )
+        return Document(
+            doc_id=doc_id,
+            title=reply["title"] or _title_from_name(path.stem, text),
+            text=text,
+            language=detect_language(text[:_LANGUAGE_SAMPLE]),
+            sha256=sha256,
+            headings=tuple(Heading(text[start:end], level, start, end) for level, start, end in reply["headings"]),
+            pages=tuple(Page(number, start, end) for number, start, end in reply["pages"]),
+            warnings=tuple(reply["warnings"]),
+        )
+
+    def _read(self, path: Path) -> bytes:
+        """Return the bytes of a regular file within the size limit. A pipe or device is never waited for."""
+        limit = self.config.max_bytes
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            with os.fdopen(descriptor, "rb") as file:
+                status = os.fstat(file.fileno())
+                if not stat.S_ISREG(status.st_mode):
+                    raise CorpusError(path, "not a regular file")
+                data = file.read(limit + 1) if status.st_size <= limit else b""
+                size = max(status.st_size, len(data))
+        except OSError as error:
+            raise CorpusError(path, f"cannot be opened ({error.strerror or error})") from error
+        if size > limit:
+            raise CorpusError(path, f"larger than {_size(limit)} ({_size(size)}); split it or raise the limit")
+        if not data:
+            raise CorpusError(path, "the file is empty")
+        return data
+
+    def _parse(self, path: Path, suffix: str, data: bytes) -> dict[str, Any]:
+        """Have the child parse ``data``; one more try in a fresh child if a used one broke down."""
+        was_fresh = self._child is None
+        try:
+            reply = self._exchange(suffix, data)
+        except _ChildFailure as failure:
+            if was_fresh or not failure.is_retryable:
+                raise CorpusError(path, str(failure)) from failure
+            try:
+                reply = self._exchange(suffix, data)
+            except _ChildFailure as second:
+                raise CorpusError(path, str(second)) from second
+        if not reply["ok"]:
+            raise CorpusError(path, reply["reason"])
+        return reply
+
+    def _exchange(self, suffix: str, data: bytes) -> dict[str, Any]:
+        child = self._start()
+        assert child.stdin is not None and child.stdout is not None
+        config = self.config
+        header = {
+            "suffix": suffix,
+            "size": len(data),
+            "max_pages": config.max_pages,
+            "timeout_s": config.timeout_s,
+        }
+        is_late = threading.Event()
+
+        def end_late_child() -> None:
+            is_late.set()
+            _kill(child)
+
+        watchdog = threading.Timer(config.timeout_s, end_late_child)
+        watchdog.daemon = True
+        watchdog.start()
+        try:
+            child.stdin.write(json.dumps(header).encode("ascii") + b"\n" + data)
+            child.stdin.flush()
+            line = child.stdout.readline()
+        except BrokenPipeError:
+            line = b""
+        except BaseException:
+            self._stop()  # the exchange is half done: the next file must not read this one's reply
+            raise
+        finally:
+            watchdog.cancel()
+        if is_late.is_set():
+            self._stop()
+            raise _ChildFailure(
+                f"took longer than {config.timeout_s:g} s to read; split it or raise the limit", is_retryable=False
+            )
+        if not line.endswith(b"\n"):
+            code = self._stop()
+            logger.debug("parser process ended with code %s", code)
+            raise _ChildFailure(
+                f"the parser broke down on it ({_ending(code)}); the file may be damaged", is_retryable=True
+            )
+        reply: dict[str, Any] = json.loads(line)
+        if not reply["ok"] and reply["is_fatal"]:
+            self._stop()
+            raise _ChildFailure(
+                f"needed more than {_size(config.max_memory_bytes)} of memory to read; split it or raise the limit",
+                is_retryable=True,
+            )
+        return reply
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        if self._child is not None and self._child.poll() is None:
+            return self._child
+        self._stop()
+        environment = {name: os.environ[name] for name in _ENVIRONMENT if name in os.environ}
+        package_parent = str(Path(__file__).resolve().parents[2])
+        inherited = os.environ.get("PYTHONPATH")
+        environment["PYTHONPATH"] = os.pathsep.join([package_parent, inherited] if inherited else [package_parent])
+        environment["OMP_NUM_THREADS"] = "1"
+        self._child = subprocess.Popen(
+            # -P: a docx.py in the folder where the program was started must not be imported in place of the library
+            [sys.executable, "-P", "-m", _WORKER, str(self.config.max_memory_bytes)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=environment,
+            start_new_session=True,
+        )
+        return self._child
+
+    def _stop(self) -> int | None:
+        """End the child if there is one; return its exit code."""
+        child, self._child = self._child, None
+        if child is None:
+            return None
+        assert child.stdin is not None and child.stdout is not None
+        if child.poll() is None:
+            _kill(child)
+        try:
+            child.stdin.close()
+        except BrokenPipeError:
+            logger.debug("the parser process was gone before its input was closed")
+        child.stdout.close()
+        return child.wait()
+
+
+def _kill(child: subprocess.Popen[bytes]) -> None:
+    """Kill the child with everything it started."""
+    try:
+        os.killpg(child.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        logger.debug("the parser process had already ended")
+
+
+def _ending(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"ended by {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def _size(count: int) -> str:
+    for unit, name in ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB")):
+        if count >= unit:
+            return f"{count / unit:.1f}".removesuffix(".0") + f" {name}"
+    return f"{count} bytes"
+
+
+def _title_from_name(stem: str, text: str) -> str:
+    """Return the file's name as a title; the first words of the text where the name is a mere code."""
+    words = re.sub(r"[\s_\-.]+", " ", stem).strip()
+    if any(word.isalpha() and len(word) > 2 for word in words.split()):
+        return words[:TITLE_CHARACTERS]
+    first_line = text.partition("\n")[0]
+    if len(first_line) <= 80:
+        return first_line
+    return first_line[:80].rpartition(" ")[0] + " …"

@@ -1,0 +1,121 @@
+"""Which files of a folder are documents: sorted, inside the folder, regular, of a known format."""
+
+from __future__ import annotations
+
+import os
+import stat
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag.errors import CorpusError
+
+SUPPORTED_SUFFIXES = (".txt", ".md", ".markdown", ".html", ".htm", ".docx", ".pdf")
+# Names the origin of the documents beside it; it is about them, not one of them.
+SOURCES_NAME = "SOURCES.md"
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """What a folder holds.
+
+    ``files`` are ``(path, doc_id)``, sorted by doc_id. ``refused`` are ``(path, reason)`` of what lies there but
+    is not read: other formats, links out of the folder, pipes and devices, names that hold control characters.
+    """
+
+    files: tuple[tuple[Path, str], ...]
+    refused: tuple[tuple[Path, str], ...]
+
+
+def scan(folder: Path) -> Scan:
+    """Look through ``folder`` and its subfolders; nothing is opened.
+
+    Hidden files and folders (a leading dot) and ``SOURCES.md`` are passed over in silence. A link is followed
+    only to a file or folder inside ``folder``; each folder is visited once, so that loops end.
+
+    Raises:
+        CorpusError: ``folder`` is not there, is not a folder, or cannot be listed.
+    """
+    try:
+        root = folder.resolve(strict=True)
+        if not root.is_dir():
+            raise CorpusError(folder, "not a folder; name the folder that holds the documents")
+        os.listdir(root)
+    except OSError as error:
+        raise CorpusError(folder, f"cannot be opened as a folder ({error.strerror or error})") from error
+    files: list[tuple[Path, str]] = []
+    refused: list[tuple[Path, str]] = []
+    seen: set[tuple[int, int]] = set()
+    _walk(folder, "", root, files, refused, seen)
+    return Scan(files=tuple(sorted(files, key=lambda file: file[1])), refused=tuple(sorted(refused)))
+
+
+def find_files(folder: Path) -> list[tuple[Path, str]]:
+    """Return ``(path, doc_id)`` of every document under ``folder``, sorted by doc_id; see ``scan``."""
+    return list(scan(folder).files)
+
+
+def _walk(
+    folder: Path,
+    prefix: str,
+    root: Path,
+    files: list[tuple[Path, str]],
+    refused: list[tuple[Path, str]],
+    seen: set[tuple[int, int]],
+) -> None:
+    status = folder.stat()
+    if (status.st_dev, status.st_ino) in seen:
+        return
+    seen.add((status.st_dev, status.st_ino))
+    try:
+        names = sorted(os.listdir(folder))
+    except OSError as error:
+        refused.append((folder, f"the folder cannot be listed ({error.strerror})"))
+        return
+    for name in names:
+        path = folder / name
+        if name.startswith(".") or name == SOURCES_NAME:
+            continue
+        reason = name_problem(name)
+        if reason:
+            refused.append((path, reason))
+            continue
+        try:
+            target = path.resolve(strict=True)
+            mode = target.stat().st_mode
+        except (OSError, RuntimeError):
+            refused.append((path, "a link that leads nowhere or in a circle, or a file that cannot be looked up"))
+            continue
+        if not target.is_relative_to(root):
+            refused.append((path, "a link to a place outside the corpus folder; copy the file in instead"))
+        elif stat.S_ISDIR(mode):
+            _walk(path, f"{prefix}{name}/", root, files, refused, seen)
+        elif not stat.S_ISREG(mode):
+            refused.append((path, "not a regular file (a pipe, socket or device)"))
+        elif path.suffix.lower() not in SUPPORTED_SUFFIXES:
+            refused.append((path, unsupported_reason(path.suffix)))
+        else:
+            files.append((path, f"{prefix}{name}"))
+
+
+def name_problem(name: str) -> str:
+    """Return why a file of this name is refused, empty if it is not.
+
+    A doc_id is shown to readers and written to JSON: it must be valid Unicode without control characters and
+    without the bidi controls that make a name look like another one.
+    """
+    for character in name:
+        category = unicodedata.category(character)
+        if category == "Cs":
+            return "its name is not valid Unicode; rename it"
+        if category == "Cc" or character in "\u2028\u2029" or 0xE0000 <= ord(character) <= 0xE007F:
+            return f"its name holds a control character (U+{ord(character):04X}); rename it"
+        if "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069":
+            return f"its name holds a hidden direction mark (U+{ord(character):04X}); rename it"
+    return ""
+
+
+def unsupported_reason(suffix: str) -> str:
+    """Return the sentence that says which formats are read."""
+    known = ", ".join(SUPPORTED_SUFFIXES)
+    return f"unsupported format {suffix} (supported: {known})" if suffix else f"no suffix (supported: {known})"

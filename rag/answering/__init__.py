@@ -1,0 +1,6 @@
+"""Answering: a question becomes an answer made of verified quotes, or a plain "not in the documents"."""
+
+from rag.answering.chatbot import Chatbot
+from rag.answering.question import Question, QuestionKind, understand
+
+__all__ = ["Chatbot", "Question", "QuestionKind", "understand"]

@@ -1,0 +1,40 @@
+"""When not to answer: what tells a question that the documents answer from one that they do not.
+
+Fitted on training questions asked twice: of an index with the document that answers, and of the same index without it,
+where everything near the subject is still there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from rag.answering.evidence import Candidate, TermMatcher
+from rag.answering.question import Question
+from rag.text import terms
+
+
+def answerability_features(
+    question: Question, candidates: Sequence[Candidate], matcher: TermMatcher, *, background: float
+) -> tuple[float, ...]:
+    """Describe how likely it is that the best candidate answers at all, in the order of `model.ANSWER_FEATURES`.
+
+    Args:
+        question: The question.
+        candidates: Best first, at least one.
+        matcher: The question's matcher.
+        background: Mean cosine of the question with the passages of the index, in [-1, 1].
+    """
+    best = candidates[0]
+    passage = best.hit.passage
+    around = set(terms(f"{passage.context}\n{passage.text}", passage.language))
+    score = min(max(best.score, 1e-6), 1 - 1e-6)
+    return (
+        math.log(score / (1 - score)),
+        matcher.coverage(around, passage.language),
+        matcher.missing(around, passage.language),
+        best.hit.dense_score,
+        best.features[0],
+        max(candidate.hit.dense_score for candidate in candidates) - background,
+        float(passage.language != question.language),
+    )

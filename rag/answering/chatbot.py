@@ -1,0 +1,125 @@
+"""The chatbot: one question in, one answer with verified citations out."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterator
+
+from rag.answering.abstention import answerability_features
+from rag.answering.citations import verify
+from rag.answering.evidence import TermMatcher, candidates_of
+from rag.answering.extractive import abstention, compose, to_markdown
+from rag.answering.model import AnswerModel
+from rag.answering.question import Question, understand
+from rag.config import AnswerConfig
+from rag.datatypes import Answer, Citation, Hit
+from rag.reader import EmbedderReader, Reader
+from rag.retriever import Retriever, Snapshot
+
+_NEAREST = 3  # passages shown when there is no answer
+
+
+class Chatbot:
+    """Answers questions from the documents of a retriever's index, by quoting them.
+
+    Threads may share one chatbot. Each answer reads one generation of the index from retrieval to citation.
+
+    Args:
+        retriever: Where to look.
+        config: How to answer.
+        reader: Scores sentences; by default the retriever's embedder does.
+    """
+
+    def __init__(
+        self, retriever: Retriever, *, config: AnswerConfig | None = None, reader: Reader | None = None
+    ) -> None:
+        self.retriever = retriever
+        self.config = config or AnswerConfig()
+        embedder = retriever.embedder
+        self._model = AnswerModel.load()
+        self._reader = reader or EmbedderReader(embedder.encode_queries, embedder.encode_passages)
+
+    def ask(self, question: str) -> Answer:
+        """Answer one question.
+
+        Args:
+            question: In Arabic or English, written or dialect; 1 to ``config.max_question_characters`` characters.
+
+        Returns:
+            The answer. ``abstained`` is true where the documents do not answer; ``hits`` then holds the nearest
+            passages.
+
+        Raises:
+            ValueError: The question is empty or too long.
+            RagError: The index cannot be read.
+        """
+        started = time.perf_counter()
+        limit = self.config.max_question_characters
+        if not question.strip():
+            raise ValueError("the question is empty; type a few words")
+        if len(question) > limit:
+            raise ValueError(f"the question has {len(question):,} characters; ask in at most {limit:,}")
+        snapshot = self.retriever.snapshot()
+        answer = self._answer(understand(question), snapshot)
+        verify(answer, snapshot.generation.documents)
+        return dataclasses.replace(answer, seconds=time.perf_counter() - started)
+
+    def stream(self, question: str) -> Iterator[Answer]:
+        """Answer one question in growing answers, a statement more each time; the last one is whole.
+
+        A citation number never changes from one to the next. Raises as `ask` does.
+        """
+        whole = self.ask(question)
+        for count in range(1, len(whole.statements)):
+            statements = whole.statements[:count]
+            used = {n for statement in statements for n in statement.citations}
+            yield dataclasses.replace(
+                whole,
+                statements=statements,
+                text=to_markdown(statements),
+                citations=tuple(citation for citation in whole.citations if citation.n in used),
+            )
+        yield whole
+
+    def _answer(self, question: Question, snapshot: Snapshot) -> Answer:
+        hits = retrieve(question, snapshot, top_k=self.config.top_k)
+        matcher = TermMatcher(question, snapshot.idf, snapshot.translate)
+        candidates = candidates_of(question, hits, snapshot.document, matcher, self._reader, self._model.unit)
+        confidence = 0.0
+        if candidates:
+            features = answerability_features(
+                question, candidates, matcher, background=snapshot.background(question.text)
+            )
+            confidence = self._model.answer.probability(features)
+        threshold = self._model.threshold if self.config.threshold is None else self.config.threshold
+        abstained = not candidates or confidence < threshold
+        statements = abstention(question.language, has_hits=bool(hits))
+        citations: tuple[Citation, ...] = ()
+        if abstained:
+            hits = hits[:_NEAREST]
+        else:
+            statements, citations = compose(question, candidates, snapshot.document, max_quotes=self.config.max_quotes)
+        return Answer(
+            question=question.text,
+            language=question.language,
+            text=to_markdown(statements),
+            abstained=abstained,
+            confidence=confidence,
+            statements=statements,
+            citations=citations,
+            hits=tuple(hits),
+            generation=snapshot.generation.name,
+        )
+
+
+def retrieve(question: Question, snapshot: Snapshot, *, top_k: int) -> list[Hit]:
+    """Retrieve ``top_k`` passages for the question and, in a comparison, up to two more for each of its sides."""
+    hits = snapshot.search(question.text, top_k=top_k)
+    known = {hit.passage.passage_id for hit in hits}
+    for side in question.sides:
+        for hit in snapshot.search(side, top_k=2):
+            if hit.passage.passage_id not in known:
+                known.add(hit.passage.passage_id)
+                hits.append(dataclasses.replace(hit, rank=len(hits) + 1))
+    return hits

@@ -1,0 +1,132 @@
+"""Judged questions, read from JSON Lines and placed in the documents of an index.
+
+One object a line: ``{"id", "question", "lang", "doc_id"?, "evidence"?, "answers"?, "answerable"?, "also"?, "kind"?}``.
+``evidence`` is the words of the document that answer; it is found there whatever the white space between its words.
+``also`` lists other documents that answer as well. ``answerable`` is true unless said.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rag.datatypes import Document
+from rag.errors import RagError
+from rag.text import fold
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer stands: ``document.text[start:end]``."""
+
+    doc_id: str
+    start: int
+    end: int
+
+    def overlap(self, doc_id: str, start: int, end: int) -> int:
+        """Return how many characters of this place the span covers; 0 in another document."""
+        return max(0, min(self.end, end) - max(self.start, start)) if doc_id == self.doc_id else 0
+
+    def is_covered_by(self, doc_id: str, start: int, end: int) -> bool:
+        """Tell whether the span covers at least half of this place, or lies wholly within it."""
+        overlap = self.overlap(doc_id, start, end)
+        return overlap > 0 and (overlap * 2 >= self.end - self.start or overlap == end - start)
+
+
+@dataclass(frozen=True, slots=True)
+class JudgedQuestion:
+    """A question with its gold place, None when the documents do not answer it, and every document that answers."""
+
+    id: str
+    question: str
+    language: str
+    answerable: bool
+    answers: tuple[str, ...]
+    place: Place | None
+    doc_ids: frozenset[str]
+    doc_language: str
+    kind: str
+
+    @property
+    def pair(self) -> str:
+        """Return ``"ar→en"`` for an Arabic question answered in English; ``"ar→none"`` if unanswerable."""
+        return f"{self.language}→{self.doc_language}"
+
+
+def load_questions(paths: Sequence[Path], documents: Mapping[str, Document]) -> list[JudgedQuestion]:
+    """Read question files and find each evidence in its document.
+
+    Raises:
+        RagError: A file cannot be read, a line is no such object, an id stands twice, or a document or an evidence is
+            not in the index; the message names file and line.
+    """
+    questions: list[JudgedQuestion] = []
+    seen: set[str] = set()
+    for path in paths:
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError) as error:
+            raise RagError(f"{path} cannot be read: {error}. Give a UTF-8 file of JSON Lines.") from error
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            where = f"{path}:{number}"
+            question = _parse(line, where, documents)
+            if question.id in seen:
+                raise RagError(f"{where}: id {question.id!r} stands twice. Give each question an id of its own.")
+            seen.add(question.id)
+            questions.append(question)
+    if not questions:
+        raise RagError(f"no questions in {', '.join(map(str, paths))}. Write one JSON object a line.")
+    return questions
+
+
+def _parse(line: str, where: str, documents: Mapping[str, Document]) -> JudgedQuestion:
+    try:
+        record = json.loads(line)
+        text, language = record["question"], record["lang"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise RagError(
+            f'{where}: not a question ({error!r}). Each line is {{"id", "question", "lang", ...}}.'
+        ) from error
+    answerable = bool(record.get("answerable", True))
+    place, doc_ids = None, set(record.get("also", ()))
+    if answerable:
+        try:
+            doc_id, evidence = record["doc_id"], record["evidence"]
+        except KeyError as error:
+            raise RagError(
+                f'{where}: an answerable question names {error}. Add it, or say "answerable": false.'
+            ) from error
+        place = _place(doc_id, evidence, where, documents)
+        doc_ids.add(doc_id)
+    unknown = sorted(doc_ids - documents.keys())
+    if unknown:
+        raise RagError(f"{where}: document {unknown[0]!r} is not in the index. Rebuild the index, or correct the line.")
+    return JudgedQuestion(
+        id=str(record.get("id", where)),
+        question=text,
+        language=language,
+        answerable=answerable,
+        answers=tuple(record.get("answers") or ()),
+        place=place,
+        doc_ids=frozenset(doc_ids),
+        doc_language=documents[place.doc_id].language if place else "none",
+        kind=str(record.get("kind", "")),
+    )
+
+
+def _place(doc_id: str, evidence: str, where: str, documents: Mapping[str, Document]) -> Place:
+    document = documents.get(doc_id)
+    if document is None:
+        raise RagError(f"{where}: document {doc_id!r} is not in the index. Rebuild the index, or correct the line.")
+    words = re.findall(r"\w+", fold(evidence).text)
+    folded = fold(document.text)
+    match = re.search(r"\W+".join(map(re.escape, words)), folded.text) if words else None
+    if match is None:
+        raise RagError(f"{where}: the evidence is not in {doc_id}: {evidence!r}. Quote the document's own words.")
+    start, end = folded.to_original(match.start(), match.end())
+    return Place(doc_id, start, end)

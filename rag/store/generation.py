@@ -7,6 +7,7 @@ A :class:`Draft` is what a build produced; a :class:`Generation` is what a reade
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,8 @@ VECTORS_FILE = "vectors.faiss"
 PASSAGES_FILE = "passages.jsonl"
 DOCUMENTS_FILE = "documents.jsonl"
 CALIBRATION_FILE = "calibration.json"
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 
 LexicalIndex = tuple[Bm25Index, npt.NDArray[np.int64]]
 
@@ -84,6 +87,8 @@ class Draft:
             DOCUMENTS_FILE: _to_jsonl(map(_document_record, self.documents)),
         }
         for language, (index, rows) in sorted(self.bm25.items()):
+            if not _LANGUAGE.fullmatch(language):
+                raise ValueError(f"{language!r} is no language code")
             if len(rows) != index.n_rows:
                 raise ValueError(f"{len(rows)} passages for {index.n_rows} rows of BM25 in {language!r}")
             files[bm25_file(language)] = save_arrays({**index.to_arrays(), "passages": rows})

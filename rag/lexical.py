@@ -1,0 +1,115 @@
+"""Lexical scores of a query against passages of any language: BM25, through the dictionary where languages differ.
+
+Across languages each query term becomes one structured term after Darwish & Oard, "Probabilistic structured query
+methods" (SIGIR 2003): its translations count together, each with its weight, as if they were spellings of one
+term, so that a term with many translations weighs no more than one with a single translation.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from rag.dictionary import Dictionary
+from rag.text.analyzers import analyze, content_terms
+from rag.text.transliteration import Transliterator
+
+logger = logging.getLogger(__name__)
+
+_POWER = 0.5  # weight of a translation = p ** _POWER: what is said once may be meant as well
+_SPELLING = 0.7  # weight of a word found by its sound alone
+
+
+class Postings(Protocol):
+    """What is asked of a BM25 index; see `rag.store.bm25.Bm25Index`."""
+
+    k1: float
+    b: float
+
+    @property
+    def n_rows(self) -> int: ...
+    @property
+    def terms(self) -> Sequence[str]: ...
+    @property
+    def lengths(self) -> npt.NDArray[np.int32]: ...
+    def __contains__(self, term: object) -> bool: ...
+    def postings(self, term: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class LexicalScores:
+    """Scores of one query against the passages of one language.
+
+    ``scores`` has shape (n_rows,), each at least 0, and 0 where no term is shared. ``ceiling`` is what a passage
+    that repeats every term without end would come near to; 0 if the query has no terms.
+    """
+
+    scores: npt.NDArray[np.float64]
+    ceiling: float
+
+    @property
+    def shares(self) -> npt.NDArray[np.float64]:
+        """Return the scores as shares of the ceiling, in [0, 1): comparable across languages and indexes."""
+        return self.scores / self.ceiling if self.ceiling > 0 else self.scores
+
+
+class LexicalLeg:
+    """Scores queries of any language against the passages of one language. Immutable; safe to share.
+
+    Args:
+        index: The BM25 index of the passages.
+        language: Their language.
+        dictionary: Translations of terms.
+    """
+
+    def __init__(self, index: Postings, language: str, dictionary: Dictionary) -> None:
+        self._index, self._language, self._dictionary = index, language, dictionary
+        mean_length = float(index.lengths.mean()) if index.n_rows else 0.0
+        self._norms = index.k1 * (1 - index.b + index.b * index.lengths / (mean_length or 1.0))  # (n_rows,)
+        self._transliterator = Transliterator(index.terms, language)
+
+    def score(self, query: str, query_language: str) -> LexicalScores:
+        """Score every passage for a query.
+
+        Args:
+            query: The query as typed.
+            query_language: Its language. Where the dictionary has no way from it to the passages' language,
+                the query is analysed in the passages' language: names and numbers still match.
+        """
+        total = np.zeros(self._index.n_rows)
+        ceiling = 0.0
+        for options in self.expand(query, query_language):
+            counts = np.zeros(self._index.n_rows)
+            for term, weight in options.items():
+                rows, occurrences = self._index.postings(term)
+                counts[rows] += weight * occurrences
+            frequency = float(np.minimum(counts, 1.0).sum())
+            idf = float(np.log1p((self._index.n_rows - frequency + 0.5) / (frequency + 0.5)))
+            total += idf * counts / (counts + self._norms)
+            ceiling += idf
+        return LexicalScores(total, ceiling)
+
+    def expand(self, query: str, query_language: str) -> list[Mapping[str, float]]:
+        """Return, for each content term of a query, the index terms that stand for it and their weights in (0, 1].
+
+        An entry without terms of the index is kept: the query asks for something that is not there.
+        """
+        if query_language == self._language or not self._dictionary.covers(query_language, self._language):
+            return [{term: 1.0} for term in content_terms(query, self._language)]
+        surfaces = {token.term: query[token.start : token.end] for token in reversed(analyze(query, query_language))}
+        expanded: list[Mapping[str, float]] = []
+        for term in content_terms(query, query_language):
+            translations = self._dictionary.translate(term, query_language, self._language)
+            options = {translation: p**_POWER for translation, p in translations}
+            if term in self._index:  # Latin words in Arabic text, numbers
+                options[term] = 1.0
+            if not any(option in self._index for option in options):
+                found = self._transliterator.find(surfaces[term], query_language)
+                options |= {spelling: _SPELLING * similarity for spelling, similarity in found}
+            expanded.append(options)
+        return expanded

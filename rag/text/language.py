@@ -79,6 +79,15 @@ def direction(language: str) -> str:
     return "rtl" if language.lower().replace("_", "-").split("-")[0] in _RTL else "ltr"
 
 
+def script(language: str) -> str:
+    """Return a name of the script that ``language`` is written in; equal names, equal script."""
+    if language in _LATIN:
+        return "Latin"
+    if language in _CYRILLIC:
+        return "Cyrillic"
+    return "Arabic" if language in ("ar", "fa", "ur") else language
+
+
 def detect_language(text: str) -> str:
     """Return the language that most of ``text`` is written in.
 

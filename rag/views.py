@@ -32,6 +32,7 @@ class DocumentView:
     ``before + quote + after`` is a slice of the document's text, and ``quote == document.text[start:end]``.
     ``is_cut_before`` and ``is_cut_after`` say that the document goes on beyond the slice. ``is_changed`` is true
     when the document no longer holds the text that was asked for at that place; ``quote`` is then empty.
+    ``heading_starts`` are the places of the headings within the slice, from its first code point.
     """
 
     doc_id: str
@@ -42,6 +43,7 @@ class DocumentView:
     before: str
     quote: str
     after: str
+    heading_starts: frozenset[int]
     is_cut_before: bool
     is_cut_after: bool
     is_changed: bool
@@ -109,6 +111,7 @@ def document_view(
         before=text[first:start],
         quote=text[start:end],
         after=text[end:last],
+        heading_starts=frozenset(item.start - first for item in document.headings if first <= item.start < last),
         is_cut_before=first > 0,
         is_cut_after=last < len(text),
         is_changed=is_changed,

@@ -68,7 +68,7 @@ class Embedder:
         from transformers.utils import logging as transformers_logging
 
         had_progress_bar = transformers_logging.is_progress_bar_enabled()
-        transformers_logging.disable_progress_bar()
+        transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         try:
             self._model = SentenceTransformer(
                 str(folder),
@@ -85,7 +85,7 @@ class Embedder:
             ) from error
         finally:
             if had_progress_bar:
-                transformers_logging.enable_progress_bar()
+                transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
         self._model.eval()
         self.name = name
         self._folder = folder

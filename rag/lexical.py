@@ -22,7 +22,7 @@ from rag.text.transliteration import Transliterator
 logger = logging.getLogger(__name__)
 
 _POWER = 0.5  # weight of a translation = p ** _POWER: what is said once may be meant as well
-_SPELLING = 0.7  # weight of a word found by its sound alone
+_SPELLING = 0.5  # how likely a word found by its sound alone is meant, at best
 
 
 class Postings(Protocol):
@@ -32,13 +32,22 @@ class Postings(Protocol):
     b: float
 
     @property
-    def n_rows(self) -> int: ...
+    def n_rows(self) -> int:
+        """Return the number of passages."""
+
     @property
-    def terms(self) -> Sequence[str]: ...
+    def terms(self) -> Sequence[str]:
+        """Return the vocabulary."""
+
     @property
-    def lengths(self) -> npt.NDArray[np.int32]: ...
-    def __contains__(self, term: object) -> bool: ...
-    def postings(self, term: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]: ...
+    def lengths(self) -> npt.NDArray[np.int32]:
+        """Return the number of terms of each passage, shape (n_rows,)."""
+
+    def __contains__(self, term: object) -> bool:
+        """Say whether a term is in the vocabulary."""
+
+    def postings(self, term: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Return the rows that hold a term and how often each does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,12 +113,28 @@ class LexicalLeg:
         surfaces = {token.term: query[token.start : token.end] for token in reversed(analyze(query, query_language))}
         expanded: list[Mapping[str, float]] = []
         for term in content_terms(query, query_language):
-            translations = self._dictionary.translate(term, query_language, self._language)
-            options = {translation: p**_POWER for translation, p in translations}
+            options = {option: p**_POWER for option, p in self.translate(term, surfaces[term], query_language)}
             if term in self._index:  # Latin words in Arabic text, numbers
                 options[term] = 1.0
-            if not any(option in self._index for option in options):
-                found = self._transliterator.find(surfaces[term], query_language)
-                options |= {spelling: _SPELLING * similarity for spelling, similarity in found}
             expanded.append(options)
         return expanded
+
+    def translate(self, term: str, surface: str, language: str) -> list[tuple[str, float]]:
+        """Return what a term of another language may be here, the likeliest first, with weights in (0, 1].
+
+        Args:
+            term: A term of `rag.text.analyzers` in ``language``.
+            surface: The word that it came from.
+            language: ISO 639-1 code, another than that of the passages.
+
+        Returns:
+            The dictionary's translations, whether a passage holds them or not. If no passage holds the term or
+            one of them, the terms of the passages that sound like the word come too.
+        """
+        options = self._dictionary.translate(term, language, self._language)
+        if term not in self._index and not any(option in self._index for option, _ in options):
+            known = {option for option, _ in options}
+            alike = self._transliterator.find(surface, language)
+            options += [(option, _SPELLING * likeness) for option, likeness in alike if option not in known]
+            options.sort(key=lambda option: -option[1])
+        return options

@@ -11,7 +11,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from rag.config import ChunkingConfig
@@ -43,7 +43,7 @@ class _Section:
 
 @dataclass(slots=True)
 class _Draft:
-    """A passage in the making: its pieces, and the heading path and level of the section it begins in."""
+    """A passage in the making: its pieces, and the heading path and level of its section."""
 
     path: tuple[str, ...]
     level: int
@@ -82,19 +82,16 @@ def split_document(document: Document, *, count_tokens: CountTokens, config: Chu
     counter.count_sections(sections)
     drafts: list[_Draft] = []
     carried: list[Piece] = []  # headings without text of their own stay with the next section
-    carried_path: tuple[str, ...] | None = None
     for section in sections:
         pieces = [piece for group in section.groups for piece in group.pieces]
         if section is not sections[-1] and all(piece.stays for piece in pieces):
             carried += pieces
-            carried_path = section.path if carried_path is None else carried_path
             continue
         own = _join_small(_pack([Group(carried), *section.groups], section, counter), section, config.min_tokens)
-        if carried_path is not None:
-            own[0].path = carried_path
         _add_section(drafts, own, section, config.min_tokens)
-        carried, carried_path = [], None
-    return _passages(document, _fit(document, drafts, counter, config))
+        carried = []
+    passages = _passages(document, _fit(document, drafts, counter, config))
+    return [replace(passage, language=_language(passage.text, document.language)) for passage in passages]
 
 
 def embedder_texts(passages: Sequence[Passage], *, count_tokens: CountTokens, config: ChunkingConfig) -> list[str]:
@@ -306,7 +303,7 @@ def _join_small(drafts: list[_Draft], section: _Section, min_tokens: int) -> lis
 def _add_section(drafts: list[_Draft], own: list[_Draft], section: _Section, min_tokens: int) -> None:
     """Add a section's passages; a small section joins the small ones right before it under the same parent."""
     first = own[0]
-    first.is_small = len(own) == 1 and first.tokens < min_tokens and first.path == section.path != ()
+    first.is_small = len(own) == 1 and first.tokens < min_tokens and section.level > 0
     last = drafts[-1] if drafts else first
     if (
         last is not first
@@ -352,20 +349,27 @@ def _halves(draft: _Draft, counter: _Counter) -> list[_Draft]:
 
 def _passages(document: Document, drafts: Sequence[_Draft]) -> list[Passage]:
     page_starts = [page.start for page in document.pages]
+    headings = iter(document.headings)
+    following = next(headings, None)
+    path: list[Heading] = []
     passages = []
     for draft in drafts:
         start, end = draft.pieces[0].start, draft.pieces[-1].end
+        while following is not None and following.start <= start:
+            while path and path[-1].level >= following.level:
+                path.pop()
+            path.append(following)
+            following = next(headings, None)
         page = bisect_right(page_starts, start)
-        text = document.text[start:end]
         passages.append(
             Passage(
                 doc_id=document.doc_id,
                 start=start,
                 end=end,
-                text=text,
-                language=_language(text, document.language),
+                text=document.text[start:end],
+                language=document.language,
                 title=document.title,
-                heading=draft.path,
+                heading=tuple(heading.text for heading in path),
                 page=document.pages[page - 1].number if page else None,
             )
         )

@@ -173,5 +173,6 @@ def _identifier(languages: frozenset[str]) -> LanguageIdentifier:
 
 
 def _classify(text: str, languages: frozenset[str]) -> str:
-    language, _ = _identifier(languages).classify(re.sub(r"\S*(?:://|@|www\.)\S*", " ", text))
+    words = " ".join(word for word in text.split() if not ("://" in word or "@" in word or word.startswith("www.")))
+    language, _ = _identifier(languages).classify(words)
     return str(language)

@@ -338,17 +338,19 @@ def finish(args: argparse.Namespace) -> None:
     loaded = [{k: v.float() for k, v in load_file(p).items()} for p in paths]
     names = [p.stem for p in paths]
     candidates: dict[str, dict[str, Tensor]] = {names[-1]: loaded[-1]}
-    for count in (2, 3, 4):
+    for count in args.means:
         if len(loaded) >= count:
             mean = {k: sum(s[k] for s in loaded[-count:]) / count for k in loaded[-1]}
             candidates[f"mean of the last {count}"] = mean
-    results = {"start": measure_dev(model, dev)}
+    scores = [{k: v for k, v in point.items() if k not in ("step", "minutes")} for point in meta["curve"]]
+    results = {"start": scores[0], names[-1]: scores[-1]}
     for name, state in candidates.items():
-        model.load_whole(state)
-        results[name] = measure_dev(model, dev)
+        if name not in results:
+            model.load_whole(state)
+            results[name] = measure_dev(model, dev)
         log(args, f"{name}: {results[name]}")
     best = max(candidates, key=lambda n: results[n]["score"])
-    for share in (0.1, 0.2, 0.35):
+    for share in args.shares:
         name = f"{best}, {share:.2f} of the start"
         candidates[name] = {k: (1 - share) * v + share * start[k] for k, v in candidates[best].items() if k in start}
         model.load_whole(candidates[name])
@@ -360,8 +362,8 @@ def finish(args: argparse.Namespace) -> None:
         raise SystemExit(f"no candidate keeps English at {floor:.4f}: {results}")
     best = max(fit, key=lambda n: results[n]["score"])
     half = {k: v.half() if v.is_floating_point() else v for k, v in candidates[best].items() if k in start}
-    model.load_whole(half)
-    meta |= {"candidates": results, "chosen": best, "dev": measure_dev(model, dev)}
+    model.load_whole(half)  # what is measured below is what is written
+    meta |= {"candidates": results, "chosen": best}
     if not args.no_xquad:
         meta["xquad"] = measure_xquad(model, args.data)
         log(args, json.dumps(meta["xquad"]))
@@ -435,6 +437,8 @@ def main(argv: list[str] | None = None) -> int:
     two = commands.add_parser("finish", parents=[both], help="average, choose, write the model folder")
     two.add_argument("--out", type=Path, required=True, help="the folder to write")
     two.add_argument("--tolerance", type=float, default=0.005, help="how far English may fall on the development set")
+    two.add_argument("--means", type=int, nargs="*", default=[2, 3, 4], help="average so many last checkpoints")
+    two.add_argument("--shares", type=float, nargs="*", default=[0.1, 0.25], help="shares of the start to mix in")
     two.add_argument("--no-xquad", action="store_true", help="do not report XQuAD")
     two.set_defaults(go=finish)
     three = commands.add_parser("report", parents=[both], help="print the start's development and XQuAD figures")

@@ -37,7 +37,8 @@ class Block:
 
     ``kind`` is ``"heading"``, ``"paragraph"``, ``"item"`` or ``"row"``. ``level`` counts for headings only,
     1 is the outermost. ``marker`` counts for items only: ``"-"`` or a number such as ``"3."``. ``page`` is the
-    1-based page the block begins on, None where the format has no pages.
+    1-based page the block begins on, None where the format has no pages; ``page_breaks`` are ``(offset, page)``
+    where a paragraph goes on to another page, the offset counted in its text, which is then clean already.
     """
 
     kind: str
@@ -45,6 +46,7 @@ class Block:
     level: int = 0
     marker: str = "-"
     page: int | None = None
+    page_breaks: tuple[tuple[int, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,8 @@ def compose(
             length += len(separator)
         if block.page is not None:
             page_starts.setdefault(block.page, length)
+        for offset, page in block.page_breaks:
+            page_starts.setdefault(page, length + min(offset, len(text)))
         if block.kind == "heading":
             headings.append((max(1, block.level), length, length + len(text)))
             first_heading = first_heading or text

@@ -119,7 +119,7 @@ def _is_lone_heading(line: str, following: Sequence[str], *, is_first: bool) -> 
     first = following[0]
     if bare is not line and _BULLET.match(first):
         return False  # the first of a list with blank lines between its items
-    return is_first or len(following) > 1 or _marker(first)[0] != "" or not _is_heading_like(first)
+    return is_first or len(following) > 1 or split_marker(first)[0] != "" or not _is_heading_like(first)
 
 
 def _is_heading_like(line: str) -> bool:
@@ -147,7 +147,7 @@ def _group_blocks(lines: Sequence[str], *, is_first: bool) -> list[Block]:
             short.clear()
 
     for index, line in enumerate(lines):
-        marker, rest = _marker(line)
+        marker, rest = split_marker(line)
         following = lines[index + 1] if index + 1 < len(lines) else ""
         previous = lines[index - 1] if index else ""
         if marker:
@@ -159,7 +159,7 @@ def _group_blocks(lines: Sequence[str], *, is_first: bool) -> list[Block]:
         elif (
             _is_heading_like(line)
             and len(following) >= _LONG_LINE
-            and (len(previous) >= _LONG_LINE or (index == 0 and is_first) or _marker(previous)[0])
+            and (len(previous) >= _LONG_LINE or (index == 0 and is_first) or split_marker(previous)[0])
         ):
             flush()
             blocks.append(Block("heading", line, level=1 if index == 0 and is_first else 2))
@@ -169,7 +169,7 @@ def _group_blocks(lines: Sequence[str], *, is_first: bool) -> list[Block]:
     return blocks
 
 
-def _marker(line: str) -> tuple[str, str]:
+def split_marker(line: str) -> tuple[str, str]:
     """Return the list marker of a line as it is written in a document's text, and the rest; ``""`` if it has none."""
     match = _BULLET.match(line)
     if match:
@@ -182,7 +182,7 @@ def _marker(line: str) -> tuple[str, str]:
 
 def _is_wrapped(lines: Sequence[str]) -> bool:
     """Return whether the lines are one paragraph that a program broke at a fixed width."""
-    if len(lines) < 3 or any(_marker(line)[0] for line in lines):
+    if len(lines) < 3 or any(split_marker(line)[0] for line in lines):
         return False
     full = [len(line) for line in lines[:-1]]
     if max(full) > _WRAP_MAX or max(full) < _WRAP_MIN or len(lines[-1]) > max(full) + 2:

@@ -40,7 +40,7 @@ _UNIT_TOLERANCE = 1e-3
 _STEPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "loading": (
         ("datatypes.py", "loaders/*.py", "text/*.py"),
-        ("charset-normalizer", "markdown-it-py", "pypdf", "python-docx", "py3langid", "trafilatura"),
+        ("charset-normalizer", "markdown-it-py", "pypdfium2", "python-docx", "py3langid", "trafilatura"),
     ),
     "chunking": (("datatypes.py", "chunking.py", "text/*.py"), ("py3langid",)),
     "analysis": (("datatypes.py", "text/*.py"), ("snowballstemmer",)),
@@ -331,6 +331,7 @@ def _sha256(path: Path, max_bytes: int) -> str:
 
 def _nothing_readable(corpus: str | Path | Sequence[str | Path], failed: list[FailedFile]) -> CorpusError:
     folders = [corpus] if isinstance(corpus, str | Path) else list(corpus)
+    failed = sorted(failed, key=lambda item: item.path)
     shown = "; ".join(f"{item.path}: {item.reason}" for item in failed[:_SHOWN_FAILURES])
     more = f"; and {len(failed) - _SHOWN_FAILURES} more" if len(failed) > _SHOWN_FAILURES else ""
     return CorpusError(

@@ -11,6 +11,7 @@ import errno
 import hashlib
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from rag.errors import RagError
@@ -66,7 +67,8 @@ def make_folder(path: Path) -> None:
         return
     if not path.parent.is_dir():
         make_folder(path.parent)
-    path.mkdir(exist_ok=True)
+    with suppress(FileExistsError):
+        os.mkdir(path)
     sync_folder(path.parent)
 
 
@@ -90,7 +92,8 @@ def remove(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(path)
 
 
 def free_bytes(folder: Path) -> int:

@@ -145,6 +145,7 @@ def _of_arabic_script(text: str) -> str:
 
 
 def _of_latin_script(text: str) -> str:
+    text = " ".join(word for word in text.split() if not ("://" in word or "@" in word or word.startswith("www.")))
     words = re.findall(r"[^\W\d_]+", text.casefold())
     common = Counter({language: sum(word in vocabulary for word in words) for language, vocabulary in _COMMON.items()})
     (best, most), (_, second) = common.most_common(2)
@@ -164,15 +165,14 @@ _COMMON: Final = {
 
 
 @functools.cache
-def _identifier(languages: frozenset[str]) -> LanguageIdentifier:
+def _identifier() -> LanguageIdentifier:
     from py3langid.langid import MODEL_FILE, LanguageIdentifier  # the model loads slowly
 
     identifier = LanguageIdentifier.from_model_file(MODEL_FILE)
-    identifier.set_languages(sorted(languages))
+    identifier.set_languages(sorted(_LATIN | _CYRILLIC))
     return identifier
 
 
 def _classify(text: str, languages: frozenset[str]) -> str:
-    words = " ".join(word for word in text.split() if not ("://" in word or "@" in word or word.startswith("www.")))
-    language, _ = _identifier(languages).classify(words)
-    return str(language)
+    ranking = _identifier().rank(text)
+    return next(str(language) for language, _ in ranking if language in languages)

@@ -82,39 +82,50 @@ def split_block(text: str, block: Block) -> list[tuple[int, int]]:
 
 def _ends(text: str, block: Block) -> list[int]:
     ends: list[int] = []
+    begin = block.content_start
     for match in _STOP.finditer(text, block.content_start, block.end):
         closing = _CLOSING.match(text, match.end(), block.end)
         end = closing.end() if closing else match.end()
-        if end < block.end and _is_end(text, block, match.start(), match.end(), end):
+        if end < block.end and _is_end(text, begin, block.end, match.span(), end):
             ends.append(end)
+            begin = end
     return ends
 
 
-def _is_end(text: str, block: Block, start: int, stop: int, end: int) -> bool:
-    """Tell whether the stop ``text[start:stop]``, with what closes it up to ``end``, ends a sentence."""
-    mark = text[start:stop]
+def _is_end(text: str, begin: int, last: int, stop: tuple[int, int], end: int) -> bool:
+    """Tell whether a stop ends a sentence.
+
+    Args:
+        text: The whole text.
+        begin: Where the sentence begins, white space aside.
+        last: Where its block ends.
+        stop: The span of the stop.
+        end: Where what closes it ends, brackets, quotes and footnote marks.
+    """
+    mark = text[slice(*stop)]
     if mark[-1] in _NEEDS_NO_SPACE:
         return True
-    before = _LAST_WORD.search(text, max(block.content_start, start - _LOOK_BACK), start)
-    last = before[0] if before else ""
-    opening = _OPENING.match(text, end, block.end)
-    position = opening.end() if opening else end
-    following = text[position : position + 1]
-    next_word = _WORD.match(text, position, min(block.end, position + _LOOK_BACK))
+    before = _LAST_WORD.search(text, max(begin, stop[0] - _LOOK_BACK), stop[0])
+    word = before[0] if before else ""
+    position = before.start() if before else stop[0]
+    opening = _OPENING.match(text, end, last)
+    next_position = opening.end() if opening else end
+    following = text[next_position : next_position + 1]
+    next_word = _WORD.match(text, next_position, min(last, next_position + _LOOK_BACK))
     first = next_word[0] if next_word else ""
     if not text[end].isspace():
-        return end == stop and _is_end_without_space(mark, last, first)
+        return end == stop[1] and _is_end_without_space(mark, word, first)
     if following.islower() or first in _ET_CETERA:
         return False
     if "!" in mark or "?" in mark or "؟" in mark:
         return True
     if mark == "..":
         return following.isupper()
-    if mark != "." or end > stop:  # a closing bracket or quote settles it
+    if mark != "." or end > stop[1]:  # a closing bracket or quote settles it
         return True
-    if last.isdigit() and len(last) <= 2 and before is not None:
-        return not _is_list_number(text, block, before.start())
-    return not _is_abbreviation(text, last, before.start() if before else start, first, following)
+    if word.isdigit() and len(word) <= 2:
+        return not _is_list_number(text, begin, position)
+    return not _is_abbreviation(text, word, position, first, following)
 
 
 def _is_end_without_space(mark: str, last: str, first: str) -> bool:
@@ -132,10 +143,10 @@ def _is_end_without_space(mark: str, last: str, first: str) -> bool:
     )
 
 
-def _is_list_number(text: str, block: Block, position: int) -> bool:
-    """A number that opens the block, or follows a colon, comma or stop, counts: "steps: 1. Plan 2. Act"."""
-    head = text[max(block.content_start, position - 3) : position].rstrip()
-    return position <= block.content_start or (bool(head) and head[-1] in ":;،,.؛(")
+def _is_list_number(text: str, begin: int, position: int) -> bool:
+    """A number that opens its sentence, or follows a colon or comma, counts: "steps: 1. Plan"."""
+    head = text[max(begin, position - 3) : position].rstrip()
+    return not head or head[-1] in ":;،,؛("
 
 
 def _is_abbreviation(text: str, last: str, position: int, first: str, following: str) -> bool:
@@ -145,6 +156,7 @@ def _is_abbreviation(text: str, last: str, position: int, first: str, following:
     if word in _BEFORE_NUMBER and following.isdigit():
         return True
     if _ARABIC_LETTER.match(word):
+        word = word.removeprefix("و") or word
         if word not in _ARABIC_ABBREVIATIONS and not _INITIALS.match(word):
             return False
         # "2020 م." may end a sentence, "د. محمد" never does.

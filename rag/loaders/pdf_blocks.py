@@ -24,7 +24,7 @@ _SAME_SIZE = 0.08
 _NEXT_LINE = 1.3  # of the usual distance of two lines
 _CELL_LINE = 1.15  # of the usual distance, between two lines of one cell
 _MAX_CELL_LINES = 8
-_EDGE_LINES = 3  # lines at the top and the bottom of a page that may be running ones
+_EDGE_LINES = 2  # lines at the top and the bottom of a page that may be running ones
 _SAME_PLACE = 3.0  # points
 _STOPS = (".", "!", "?", "؟", "…", ":", "۔")
 _PAGE_NUMBER = re.compile(
@@ -76,7 +76,7 @@ def _without_running_lines(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
         outer = {*heights[:_EDGE_LINES], *heights[-_EDGE_LINES:]}
         edges.append([line for line in lines if line.y in outer])
         places.update({(_digitless(line.text), round(line.y / _SAME_PLACE)) for line in edges[-1]})
-    wanted = max(2, round(0.4 * len(pages)))
+    wanted = max(min(3, len(pages)), 2, round(0.5 * len(pages)))
     kept: list[list[Line]] = []
     for lines, outer_lines in zip(pages, edges, strict=True):
         dropped = set()

@@ -6,7 +6,7 @@ import errno
 import json
 import logging
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -216,8 +216,9 @@ def serve(
     upload_dir: str | Path = "uploads",
     embedder: Embedder | str | Path | None = None,
     ui: bool = True,
+    on_ready: Callable[[str], None] | None = None,
 ) -> None:
-    """Serve until interrupted. The address is logged once the models are loaded and questions can be asked.
+    """Serve until interrupted.
 
     Args:
         host: Address to listen on; anything but loopback is reachable by others.
@@ -227,6 +228,7 @@ def serve(
         upload_dir: Folder for uploaded documents.
         embedder: An embedder, its name or its folder; None takes the built-in one.
         ui: Whether to serve the chat too.
+        on_ready: Called with the address once the models are loaded and a question will be answered.
 
     Raises:
         ServerError: The port is in use, or the host is not this machine.
@@ -242,6 +244,7 @@ def serve(
         app = create_app(service=service, ui=ui, loopback_only=is_loopback(host))
         address = listener.getsockname()
         name = f"[{address[0]}]" if ":" in address[0] else address[0]
-        logger.info("Sanad answers on http://%s:%d", name, address[1])
+        if on_ready is not None:
+            on_ready(f"http://{name}:{address[1]}")
         config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
         uvicorn.Server(config).run(sockets=[listener])

@@ -77,7 +77,7 @@ class ChatService:
             return self._open_embedder()
 
     def _open_embedder(self) -> Embedder:
-        if not isinstance(self._embedder, Embedder):
+        if self._embedder is None or isinstance(self._embedder, str | Path):
             self._embedder = Embedder.open(self._embedder)
         return self._embedder
 

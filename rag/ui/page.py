@@ -193,7 +193,8 @@ def _header() -> str:
         )
 
     return (
-        '<div class="brand"><h1><span lang="ar" class="sanad">سند</span> <span lang="en" class="latin">Sanad</span></h1>'
+        '<div class="brand"><h1><span lang="ar" class="sanad">سند</span> '
+        '<span lang="en" class="latin">Sanad</span></h1>'
         f"<p>{words('promise')}</p></div>"
         f"<nav>{button('view', 'chat', value='chat')}{button('view', 'documents', value='documents')}</nav>"
         f"<div class='tools'>{button('language', 'switch_language')}"
@@ -253,7 +254,10 @@ def create_ui(service: Service) -> gr.Blocks:
         return page.source(place)
 
     hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-    with gr.Blocks(title="Sanad · سند", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)) as blocks:
+    blocks: gr.Blocks = gr.Blocks(
+        title="Sanad · سند", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)
+    )
+    with blocks:
         turns = gr.State([])
         header = html(
             _header(),
@@ -305,7 +309,8 @@ def create_ui(service: Service) -> gr.Blocks:
         header.documents(page.documents, None, [documents], **hidden)
         header.language(on_language, None, [question], **hidden)
         blocks.load(page.documents, None, [documents], **hidden)
-    return blocks.queue(max_size=64, default_concurrency_limit=4, api_open=False)
+    blocks.queue(max_size=64, default_concurrency_limit=4, api_open=False)
+    return blocks
 
 
 def mount_ui(app: fastapi.FastAPI, service: Service) -> None:

@@ -99,11 +99,11 @@ def _block(tag: str, name: str, text: str, language: str, tail: str = "") -> str
 
 
 def _file(path: str) -> str:
-    """Return a file's path read from folder to suffix, each part isolated from the direction of the others."""
-    parts = (
-        part if part in "/." else f"<bdi>{escape(part)}</bdi>" for part in re.split(r"(/|\.(?=[^./]*$))", path) if part
-    )
-    return f'<span class="file" dir="ltr">{"".join(parts)}</span>'
+    """Return a file's path in its own direction, each part isolated, so that its suffix stays at its end."""
+    parts = re.split(r"(/|\.(?=[^./]*$))", path)
+    way = text_direction("".join(parts[:-2]) or path, "und")
+    body = "".join(part if part in "/." else f"<bdi>{escape(part)}</bdi>" for part in parts)
+    return f'<span class="file" dir="{way}">{body}</span>'
 
 
 def _place(doc_id: str, start: int, end: int, quote: str) -> str:
@@ -211,8 +211,9 @@ def _nearest(hits: Sequence[Hit]) -> str:
     for hit in hits[:_NEAREST]:
         passage = hit.passage
         text = passage.text if len(passage.text) <= _SNIPPET else passage.text[:_SNIPPET].rsplit(" ", 1)[0] + "…"
+        place = _place(passage.doc_id, passage.start, passage.end, passage.text)
         rows += (
-            f'<li><button type="button" class="near" {_place(passage.doc_id, passage.start, passage.end, passage.text)}>'
+            f'<li><button type="button" class="near" {place}>'
             f"{_origin(passage.title, passage.heading, passage.page)}"
             f"{_block('span', 'snippet', text, passage.language)}</button></li>"
         )
@@ -266,14 +267,16 @@ def render_documents(rows: Sequence[DocumentRow]) -> str:
         return sanitize(f'<p class="empty">{words("documents_none")}</p>')
     body = "".join(
         f'<tr><td><button type="button" class="open" {_place(row.doc_id, 0, 0, "")}>'
-        f'<bdi class="name" dir="auto">{escape(row.title)}</bdi>{_file(row.doc_id)}</button></td><td>{language_words(row.language)}</td>'
+        f'<bdi class="name" dir="auto">{escape(row.title)}</bdi>{_file(row.doc_id)}</button></td>'
+        f"<td>{language_words(row.language)}</td>"
         f'<td><bdi class="kind">{escape(row.kind)}</bdi></td><td><bdi>{row.passages}</bdi></td></tr>'
         for row in rows
     )
     head = "".join(f'<th scope="col">{words(key)}</th>' for key in ("title", "language", "type", "passages"))
     count = words("documents_count", documents=len(rows), passages=sum(row.passages for row in rows))
     return sanitize(
-        f'<p class="count">{count}</p><table class="documents"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+        f'<p class="count">{count}</p><table class="documents"><thead><tr>{head}</tr></thead>'
+        f"<tbody>{body}</tbody></table>"
     )
 
 

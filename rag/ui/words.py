@@ -124,7 +124,10 @@ def words(key: str, **values: str | int) -> str:
     """Return HTML that reads in the language of the page. Values are escaped and isolated from the text's direction."""
     isolated = {name: f"<bdi>{escape(str(value))}</bdi>" for name, value in values.items()}
     arabic, english = (escape(text).format(**isolated) for text in WORDS[key])
-    return f'<span class="in-ar" lang="ar" dir="rtl">{arabic}</span><span class="in-en" lang="en" dir="ltr">{english}</span>'
+    return (
+        f'<span class="in-ar" lang="ar" dir="rtl">{arabic}</span>'
+        f'<span class="in-en" lang="en" dir="ltr">{english}</span>'
+    )
 
 
 def language_words(language: str) -> str:

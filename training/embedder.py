@@ -370,11 +370,12 @@ def finish(args: argparse.Namespace) -> None:
     if args.out.exists():
         shutil.rmtree(args.out)
     shutil.copytree(args.start, args.out, ignore=shutil.ignore_patterns("model.safetensors", "meta.json"))
-    args.out.chmod(0o755)
-    for path in args.out.rglob("*"):
-        path.chmod(0o755 if path.is_dir() else 0o644)
+    for folder in (args.out, *(path for path in args.out.rglob("*") if path.is_dir())):
+        folder.chmod(0o755)  # the start may be read-only
     save_file(half, args.out / "model.safetensors", metadata={"format": "pt"})
     (args.out / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    for path in args.out.rglob("*.*"):
+        path.chmod(0o644 if path.is_file() else 0o755)
     log(args, f"{best} -> {args.out}")
 
 

@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import random
+import re
 import shutil
 import threading
 from dataclasses import replace
@@ -90,6 +91,14 @@ def test_a_generation_reads_back_equal_and_searches_equal(store, draft, fake_emb
     assert generation.calibration is None
     assert search_results(generation, fake_embedder) == search_results(draft, fake_embedder)
     assert store.verify() == []
+
+
+def test_the_manifest_is_written_last(store, draft):
+    steps = []
+    with store.lock():
+        store.write_generation(draft, progress=lambda done, total, item: steps.append((done, total, item)))
+    assert [item for _, _, item in steps[-2:]] == ["manifest.json", "gen-000001"]
+    assert [done for done, _, _ in steps] == list(range(len(steps))) and steps[-1][0] == steps[-1][1]
 
 
 def test_a_calibration_is_kept(store, draft):
@@ -233,6 +242,8 @@ def test_damage_to_any_file_is_an_error_that_names_it_and_the_remedy(store, draf
     assert str(path) in str(caught.value)
     assert str(caught.value).endswith("Restore the previous index: rag rollback, or rebuild it: rag build")
     assert store.verify() == [str(caught.value)]
+    if damage in ("empty", "cut", "longer") and file_name != "manifest.json":
+        assert re.search(r"it has [\d,]+ bytes, not [\d,]+\.", str(caught.value))
 
 
 def test_every_file_of_a_generation_was_damaged_above(store, draft):
@@ -325,6 +336,10 @@ def test_another_format_version_is_refused_untouched_and_never_passed_over(store
     with pytest.raises(IndexFormatError, match="format version 2, this program reads 1.*upgrade sanad, or rebuild"):
         store.open_current()
     assert path.read_bytes() == before
+    write(store, draft)  # the user chose to rebuild: the other version's index is what a rollback of that one finds
+    assert store.generations() == ["gen-000002", "gen-000003"] and path.read_bytes() == before
+    with pytest.raises(IndexFormatError, match="no earlier intact"):
+        store.rollback()
 
 
 def test_a_stray_file_is_reported(store, draft):

@@ -288,6 +288,15 @@ class IndexStore:
             return False
         return True
 
+    def _is_worth_keeping(self, name: str) -> bool:
+        try:
+            read_manifest(self.index_dir / name)
+        except NewerFormatError:
+            return True  # another version of the program may read it
+        except IndexFormatError:
+            return False
+        return self._is_intact(name)
+
     def _discard(self, temporary: Path, target: Path) -> None:
         """Remove an unfinished generation, unless it went live before the failure."""
         live = ""
@@ -299,7 +308,7 @@ class IndexStore:
         """Remove all generations but ``name`` and the newest intact one before it, preferably ``former``."""
         others = [other for other in reversed(self.generations()) if other != name]
         others.sort(key=lambda other: other != former)
-        previous = next((other for other in others if self._is_intact(other)), None)
+        previous = next((other for other in others if self._is_worth_keeping(other)), None)
         self._remove([self.index_dir / other for other in others if other != previous])
 
     def _remove(self, paths: list[Path]) -> None:

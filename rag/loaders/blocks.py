@@ -60,6 +60,16 @@ class Parsed:
     warnings: tuple[str, ...] = ()
 
 
+def check_length(text: str, max_characters: int) -> None:
+    """Refuse a text that is too long.
+
+    Raises:
+        UnreadableError: It holds more than ``max_characters``.
+    """
+    if len(text) > max_characters:
+        raise UnreadableError(f"it holds {len(text):,} characters, more than {max_characters:,}; split it")
+
+
 def clean(text: str) -> str:
     """Return ``text`` with one kind of newline and without control and tag characters; the letters stay as they are.
 

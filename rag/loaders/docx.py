@@ -84,6 +84,8 @@ def _count_paragraphs(archive: zipfile.ZipFile) -> int:
         while count <= _MAX_PARAGRAPHS and (piece := part.read(1 << 20)):
             window = tail + piece
             count += len(_PARAGRAPH.findall(window))
+            if b"<!DOCTYPE" in window:
+                raise UnreadableError("the docx declares XML entities, which no Word file does; save it again")
             cut = window.rfind(b"<")
             tail = window[cut:] if cut >= 0 and len(window) - cut < 64 and b">" not in window[cut:] else b""
     return count

@@ -52,6 +52,7 @@ _LINKED_SHARE = 0.6
 _MIN_KEPT_CHARACTERS = 200
 _MIN_KEPT_SHARE = 0.25
 _REGION_SHARE = 0.95
+_MAX_JUDGED_BLOCKS = 20_000
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
 _SITE_SEPARATOR = re.compile(r"\s+[|–—»·-]\s+")
 
@@ -80,13 +81,15 @@ def parse(data: bytes) -> Parsed:
         root = lxml.html.document_fromstring(text, parser=parser) if text.strip() else None
     except (lxml.etree.ParserError, ValueError) as error:
         raise UnreadableError(f"cannot be read as HTML ({one_line(str(error))[:120]})") from error
+    limits = [entry.message for entry in parser.error_log if entry.type_name == "ERR_RESOURCE_LIMIT"]
+    if limits:  # the parser stopped there: the rest of the page would be missing
+        raise UnreadableError(f"too deeply nested, or too long without a tag ({one_line(limits[0])[:80]})")
     body = root.find("body") if root is not None else None
     if body is None:
         raise UnreadableError("it holds no text")
-    if any("depth" in entry.message.lower() for entry in parser.error_log):
-        warnings += ("its elements are nested too deep; the text below the limit was left out",)
     seen = list(_walk(body, []))
-    article, title = _article(text)
+    # trafilatura needs seconds for a page as long as a book, and such a page is no web article.
+    article, title = _article(text) if len(seen) <= _MAX_JUDGED_BLOCKS else (None, "")
     blocks = _choose(seen, body, article)
     return compose(blocks, title=title or _page_title(root, blocks), warnings=warnings)
 
@@ -245,16 +248,25 @@ def _choose(seen: list[_Seen], body: Any, article: Any) -> list[Block]:
     """Return the blocks of the article, in page order."""
     region = body
     kept_text = _squeezed("".join(article.itertext())) if article is not None else ""
+    kept_parts = (
+        {_squeezed("".join(element.itertext())) for element in article.iter()} if article is not None else set()
+    )
     total = sum(len(_squeezed(entry.block.text)) for entry in seen)
     is_judged = len(kept_text) >= _MIN_KEPT_SHARE * total and (len(kept_text) >= min(_MIN_KEPT_CHARACTERS, total))
     if is_judged:
         for entry in seen:
-            entry.is_article = all(_squeezed(part) in kept_text for part in re.split(r" \| |\n", entry.block.text))
+            parts = [_squeezed(part) for part in re.split(r" \| |\n", entry.block.text)]
+            entry.is_article = all(part in kept_parts or part in kept_text for part in parts)
         region = _region(seen, body)
     inside = [entry for entry in seen if region is body or _is_under(entry.element, region)]
     marks: dict[Any, bool] = {}
     chosen = [entry for entry in inside if (is_judged and entry.is_article) or not _is_furniture(entry, region, marks)]
-    chosen = [entry for index, entry in enumerate(chosen) if not _is_bare_heading(chosen, index, inside)]
+    next_of = {id(entry): following for entry, following in zip(inside, inside[1:], strict=False)}
+    chosen = [
+        entry
+        for entry, following in zip(chosen, [*chosen[1:], None], strict=True)
+        if not _is_bare_heading(entry, following, next_of.get(id(entry)))
+    ]
     blocks = [entry.block for entry in chosen]
     if not any(block.kind == "heading" and block.level == 1 for block in blocks):
         first = next((entry for entry in seen if entry.block.kind == "heading" and entry.block.level == 1), None)
@@ -314,18 +326,19 @@ def _is_furniture(entry: _Seen, region: Any, marks: dict[Any, bool]) -> bool:
     return verdict
 
 
-def _is_bare_heading(chosen: list[_Seen], index: int, inside: list[_Seen]) -> bool:
-    """Return whether a heading that trafilatura dropped has lost everything it headed."""
-    entry = chosen[index]
+def _is_bare_heading(entry: _Seen, following: _Seen | None, original: _Seen | None) -> bool:
+    """Return whether a heading that trafilatura dropped has lost everything it headed.
+
+    Args:
+        entry: The block in question.
+        following: The block after it among those that are kept, None at the end.
+        original: The block after it on the page, None at the end.
+    """
     if entry.block.kind != "heading" or entry.block.level == 1 or entry.is_article:
         return False
-    following = chosen[index + 1] if index + 1 < len(chosen) else None
     if following is not None and (following.block.kind != "heading" or following.block.level > entry.block.level):
-        return False
-    return any(
-        other.element.getprevious() is entry.element or other.block.kind != "heading"
-        for other in inside[inside.index(entry) + 1 : inside.index(entry) + 2]
-    )
+        return following is not original and following.block.kind != "heading" and not following.is_article
+    return original is not None and original.block.kind != "heading"
 
 
 def _page_title(root: Any, blocks: list[Block]) -> str:

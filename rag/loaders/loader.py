@@ -98,11 +98,6 @@ class DocumentLoader:
         text: str = reply["text"]
         if not text:
             raise CorpusError(path, "it holds no text")
-        if len(text) > self.config.max_characters:
-            raise CorpusError(
-                path,
-                f"it holds {len(text):,} characters, more than {self.config.max_characters:,}; split it",
-            )
         return Document(
             doc_id=doc_id,
             title=reply["title"] or _title_from_name(path.stem, text),
@@ -156,6 +151,7 @@ class DocumentLoader:
         header = {
             "suffix": suffix,
             "size": len(data),
+            "max_characters": config.max_characters,
             "max_pages": config.max_pages,
             "timeout_s": config.timeout_s,
         }

@@ -11,9 +11,10 @@ import re
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from rag.loaders.blocks import Block, Parsed, compose, row
+from rag.loaders.blocks import Block, Parsed, check_length, compose, row
 from rag.loaders.encoding import decode
 
+_MAX_NESTING = 100
 _FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
 _FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
@@ -21,13 +22,14 @@ _UNSHOWN = re.compile(r"<(script|style|template)\b.*?(?:</\1\s*>|\Z)", re.DOTALL
 _TAG = re.compile(r"<[/!?a-zA-Z][^<>]*>")
 
 
-def parse(data: bytes) -> Parsed:
+def parse(data: bytes, *, max_characters: int) -> Parsed:
     """Parse a Markdown file.
 
     Raises:
-        UnreadableError: The bytes are not text.
+        UnreadableError: The bytes are not text, or more than ``max_characters``.
     """
     text, warnings = decode(data)
+    check_length(text, max_characters)
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     title = ""
     front = _FRONT_MATTER.match(text)
@@ -35,7 +37,10 @@ def parse(data: bytes) -> Parsed:
         named = _FRONT_TITLE.search(front.group(1))
         title = named.group(1).strip().strip("\"'") if named else ""
         text = text[front.end() :]
-    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
+    tokens = parser.parse(text)
+    if any(token.level >= _MAX_NESTING - 1 for token in tokens):
+        warnings += (f"what is nested deeper than {_MAX_NESTING} levels was left out",)
     return compose(_blocks(tokens), title=title, warnings=warnings)
 
 

@@ -97,7 +97,7 @@ class Numbering:
         abstract = _value(node, f"{_W}abstractNumId") if node is not None else None
         definition = self._definitions.get(abstract) if abstract is not None else None
         if definition is None or abstract is None:
-            return "-"
+            return ""
         shape = self._level(definition, level)
         form = _value(shape, f"{_W}numFmt") or "decimal"
         if form == "bullet":

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from rag.loaders.blocks import Block, Parsed, compose, one_line
+from rag.loaders.blocks import Block, Parsed, check_length, compose, one_line
 from rag.loaders.encoding import decode
 
 _BULLET = re.compile(r"[•●▪■◦‣∙·○►▶✓✔❖*\-–—][ \t]+(?=\S)")
@@ -43,13 +43,14 @@ _COMMENT_FORM_SHARE = 0.2
 _HARAKAT = re.compile("[\u064b-\u0652\u0640]")
 
 
-def parse(data: bytes) -> Parsed:
+def parse(data: bytes, *, max_characters: int) -> Parsed:
     """Parse a plain text file.
 
     Raises:
-        UnreadableError: The bytes are not text.
+        UnreadableError: The bytes are not text, or more than ``max_characters``.
     """
     text, warnings = decode(data)
+    check_length(text, max_characters)
     lines = [one_line(line) for line in re.split("\r\n?|[\n\x0b\x0c\x85\u2028\u2029]", text)]
     kept = without_furniture(lines)
     dropped = sum(map(bool, lines)) - sum(map(bool, kept))

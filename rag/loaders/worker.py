@@ -1,8 +1,8 @@
 """The child process that parses: ``python -m rag.loaders.worker``. Started by ``loader.py``, never by hand.
 
-Protocol on the two pipes, one exchange a file. In: one JSON line ``{"suffix", "stem", "size", "limits"}``, then
-``size`` raw bytes. Out: one JSON line, ``{"ok": true, ...Parsed}`` or ``{"ok": false, "reason", "is_fatal"}``.
-End of input ends the process. Nothing is pickled, and the process opens no document itself.
+Protocol on the two pipes, one exchange a file. In: one JSON line ``{"suffix", "size", "max_characters",
+"max_pages", "timeout_s"}``, then ``size`` raw bytes. Out: one JSON line, ``{"ok": true, ...Parsed}`` or
+``{"ok": false, "reason", "is_fatal"}``. End of input ends the process. Nothing is pickled, and the process opens no document itself.
 
 A parser library is imported when the first file of its format comes, so that the start takes milliseconds.
 """
@@ -18,13 +18,13 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import BinaryIO, cast
 
-from rag.loaders.blocks import Parsed, UnreadableError, one_line
+from rag.loaders.blocks import Parsed, UnreadableError, check_length, one_line
 from rag.loaders.sniff import check_content
 
 _OPEN_FILES = 64
 
 
-def parse(suffix: str, data: bytes, *, max_pages: int) -> Parsed:
+def parse(suffix: str, data: bytes, *, max_characters: int, max_pages: int) -> Parsed:
     """Parse the bytes of one file by its format.
 
     Raises:
@@ -34,11 +34,11 @@ def parse(suffix: str, data: bytes, *, max_pages: int) -> Parsed:
     if suffix == ".txt":
         from rag.loaders import text
 
-        return text.parse(data)
+        return text.parse(data, max_characters=max_characters)
     if suffix in (".md", ".markdown"):
         from rag.loaders import markdown
 
-        return markdown.parse(data)
+        return markdown.parse(data, max_characters=max_characters)
     if suffix in (".html", ".htm"):
         from rag.loaders import html
 
@@ -71,7 +71,9 @@ def answer(request: Mapping[str, object], data: bytes) -> dict[str, object]:
     """Return the reply to one request; a failure is a reply too."""
     suffix = cast(str, request["suffix"])
     try:
-        parsed = parse(suffix, data, max_pages=cast(int, request["max_pages"]))
+        max_characters, max_pages = cast(int, request["max_characters"]), cast(int, request["max_pages"])
+        parsed = parse(suffix, data, max_characters=max_characters, max_pages=max_pages)
+        check_length(parsed.text, max_characters)
     except UnreadableError as error:
         return {"ok": False, "reason": str(error), "is_fatal": False}
     except MemoryError:

@@ -189,7 +189,7 @@ def _eval(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace) -> int:
     from rag.server import serve
 
-    serve(args.index_dir, corpus_dirs=[args.corpus_dir], host=args.host, port=args.port)
+    serve(args.host, args.port, index_dir=args.index_dir, corpus_dirs=[args.corpus_dir])
     return 0
 
 

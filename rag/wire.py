@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rag.builder import BuildReport
 from rag.datatypes import Answer, Citation, Hit
 
 
@@ -62,4 +63,19 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         "confidence": round(float(answer.confidence), 4),
         "citations": [citation_json(citation) for citation in answer.citations],
         "seconds": round(float(answer.seconds), 3),
+    }
+
+
+def build_json(report: BuildReport) -> dict[str, Any]:
+    """Return the answer of ``rag build --json``."""
+    return {
+        "generation": report.generation,
+        "documents": report.documents,
+        "passages": report.passages,
+        "added": report.added,
+        "updated": report.updated,
+        "removed": report.removed,
+        "unchanged": report.unchanged,
+        "failed": [{"path": str(failed.path), "reason": failed.reason} for failed in report.failed],
+        "seconds": round(report.seconds, 3),
     }

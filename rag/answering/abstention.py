@@ -33,6 +33,7 @@ def answerability_features(
         math.log(score / (1 - score)),
         matcher.coverage(around, passage.language),
         matcher.missing(around, passage.language),
+        max(candidate.hit.score for candidate in candidates),
         best.hit.dense_score,
         best.features[0],
         max(candidate.hit.dense_score for candidate in candidates) - background,

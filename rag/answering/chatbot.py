@@ -16,6 +16,7 @@ from rag.config import AnswerConfig
 from rag.datatypes import Answer, Citation, Hit
 from rag.reader import EmbedderReader, Reader
 from rag.retriever import Retriever, Snapshot
+from rag.text import fold_text
 
 _NEAREST = 3  # passages shown when there is no answer
 
@@ -56,7 +57,7 @@ class Chatbot:
         """
         started = time.perf_counter()
         limit = self.config.max_question_characters
-        if not question.strip():
+        if not fold_text(question).strip():
             raise ValueError("the question is empty; type a few words")
         if len(question) > limit:
             raise ValueError(f"the question has {len(question):,} characters; ask in at most {limit:,}")

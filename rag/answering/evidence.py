@@ -157,6 +157,7 @@ def candidates_of(
             coverage,
             wide,
             hit.dense_score,
+            hit.score,
             1.0 / hit.rank,
             _fits(question.kind, text, unit.kind),
             float(text.rstrip().endswith(("?", "؟"))),

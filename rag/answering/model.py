@@ -13,12 +13,13 @@ UNIT_FEATURES = (
     "coverage",
     "context_coverage",
     "passage_cosine",
+    "passage_score",
     "passage_rank",
     "kind",
     "is_question",
     "is_short",
 )
-ANSWER_FEATURES = ("unit", "coverage", "missing", "passage_cosine", "cosine", "lead", "is_cross")
+ANSWER_FEATURES = ("unit", "coverage", "missing", "passage_score", "passage_cosine", "cosine", "lead", "is_cross")
 
 MODEL_FILE = Path(__file__).parent.parent / "models" / "answering.json"
 

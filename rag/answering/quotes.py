@@ -68,7 +68,7 @@ def block_of(document: Document, unit: Unit) -> tuple[int, int] | None:
     if at is None:
         return None
     if unit.kind is UnitKind.SENTENCE:
-        if not _introduces(text, blocks[at]) or at + 1 == len(blocks) or blocks[at + 1].kind == "paragraph":
+        if not _introduces(text, unit) or at + 1 == len(blocks) or blocks[at + 1].kind == "paragraph":
             return None
         at += 1
     kind = blocks[at].kind
@@ -97,6 +97,13 @@ def with_antecedent(document: Document, unit: Unit) -> tuple[int, int]:
     return (line_start + before[-1][0], unit.end) if before else (unit.start, unit.end)
 
 
+def sentences_after(document: Document, unit: Unit) -> list[tuple[int, int]]:
+    """Return the sentences that follow ``unit`` in its paragraph, in text order."""
+    line_end = document.text.find("\n", unit.end)
+    rest = document.text[unit.end : line_end if line_end >= 0 else len(document.text)]
+    return [(unit.end + start, unit.end + end) for start, end in split_sentences(rest)]
+
+
 def split_lines(text: str) -> list[tuple[str, bool]]:
     """Split a quoted block into ``(line, is_item)``; list marks are dropped."""
     return [(text[block.content_start : block.end], block.kind != "paragraph") for block in split_blocks(text)]
@@ -106,5 +113,5 @@ def _is_heading(document: Document, start: int) -> bool:
     return any(heading.start == start for heading in document.headings)
 
 
-def _introduces(text: str, block: Block) -> bool:
-    return text[block.start : block.end].endswith((":", "："))
+def _introduces(text: str, span: Block | Unit) -> bool:
+    return text[span.start : span.end].endswith((":", "："))

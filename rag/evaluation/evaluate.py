@@ -12,6 +12,8 @@ Definitions, each an average over all judged questions of its kind (an empty res
 * ``EM``, ``F1``: the quotes as a whole against the known short answer (Rajpurkar et al. 2016); quotes are sentences, so
   both are low for a reader that does not cut spans.
 * ``refused_unanswerable``, ``refused_answerable``, and ``abstention_accuracy``: their share of right decisions.
+* ``abstention_auc``, ``calibration_error``: how well the confidence tells answerable from unanswerable (area under the
+  ROC curve), and how far it is from the share that are (expected calibration error, 10 bins).
 * ``latency``: seconds of ``Chatbot.ask``, p50 and p95.
 """
 
@@ -143,7 +145,14 @@ def _figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     put("F1", [row["f1"] for row in answerable if row["f1"] is not None])
     put("refused_unanswerable", [float(row["abstained"]) for row in unanswerable])
     put("refused_answerable", [float(row["abstained"]) for row in answerable])
-    put("abstention_accuracy", [float(row["abstained"] != row["answerable"]) for row in rows])
+    figures["abstention_accuracy"] = metrics.abstention_accuracy(
+        [row["abstained"] for row in rows], [row["answerable"] for row in rows]
+    )
+    if answerable and unanswerable:
+        confidences = [row["confidence"] for row in rows]
+        labels = [row["answerable"] for row in rows]
+        figures["abstention_auc"] = metrics.roc_auc(confidences, labels)
+        figures["calibration_error"] = metrics.calibration_error(confidences, labels)
     seconds = [row["seconds"] for row in rows]
     if seconds:
         figures["latency_p50_s"] = metrics.percentile(seconds, 50)

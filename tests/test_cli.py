@@ -1,0 +1,201 @@
+"""The terminal contracts: keys of the JSON, exit status, one clear line for each thing that can be wrong."""
+
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from rag.cli import main
+
+EMAIL = "# Email\n\nA welcome message should leave within one hour of the subscription.\n"
+ARABIC = "# الميزانية\n\nتوضع ميزانية التسويق من الهدف إلى الوراء، ثم توزع على القنوات.\n"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cli")
+    (folder / "corpus" / "ar").mkdir(parents=True)
+    (folder / "corpus" / "email.md").write_text(EMAIL, encoding="utf-8")
+    (folder / "corpus" / "ar" / "budget.md").write_text(ARABIC, encoding="utf-8")
+    assert main(["build", str(folder / "corpus"), "--index-dir", str(folder / "index")]) == 0
+    return folder
+
+
+@pytest.fixture
+def run(folder, capsys):
+    def run(*args, index=True):
+        where = ["--index-dir", str(folder / "index")] if index else []
+        status = main([*args, *where])
+        captured = capsys.readouterr()
+        return status, captured.out, captured.err
+
+    return run
+
+
+def test_build_reports_as_the_contract_says(run, folder):
+    (folder / "corpus" / "broken.pdf").write_bytes(b"%PDF-1.7 nothing")
+    status, out, err = run("build", str(folder / "corpus"), "--json")
+    (folder / "corpus" / "broken.pdf").unlink()
+    report = json.loads(out)
+    assert status == 0
+    assert set(report) == {
+        "generation", "documents", "passages", "added", "updated", "removed", "unchanged", "failed", "seconds",
+    }  # fmt: skip
+    assert (report["documents"], report["unchanged"]) == (2, 2)
+    assert report["failed"][0]["path"].endswith("broken.pdf")
+    assert "broken.pdf" in err and "Traceback" not in err
+
+
+def test_search_prints_the_hits_as_the_contract_says(run):
+    status, out, _ = run("search", "كيف توضع الميزانية؟", "-k", "1", "--json")
+    found = json.loads(out)
+    assert status == 0
+    assert (found["query"], found["language"]) == ("كيف توضع الميزانية؟", "ar")
+    (hit,) = found["hits"]
+    assert set(hit) == {"rank", "score", "doc_id", "title", "language", "text", "start", "end", "page"}
+    assert (hit["rank"], hit["doc_id"], hit["language"]) == (1, "ar/budget.md", "ar")
+
+
+def test_ask_prints_an_answer_as_the_contract_says(run):
+    status, out, err = run("ask", "When should a welcome message leave?", "--json")
+    answer = json.loads(out)
+    assert (status, err) == (0, "")
+    assert set(answer) == {"question", "language", "answer", "abstained", "confidence", "citations", "seconds"}
+    (citation,) = answer["citations"]
+    assert set(citation) == {"n", "doc_id", "title", "language", "quote", "start", "end", "page"}
+    assert (citation["n"], citation["doc_id"]) == (1, "email.md")
+    assert "within one hour" in citation["quote"]
+
+
+def test_ask_for_people_names_the_source_of_each_number(run):
+    status, out, _ = run("ask", "When should a welcome message leave?")
+    assert status == 0
+    assert "within one hour of the subscription. [1]" in out
+    assert "[1] Email (email.md:" in out
+
+
+def test_verify_doctor_and_rollback(run, folder):
+    assert run("verify")[0] == 0
+    status, out, _ = run("doctor", "--json")
+    report = json.loads(out)
+    assert status == 0
+    assert report["problems"] == []
+    assert report["embedder"]["dim"] == 384
+    (folder / "corpus" / "more.txt").write_text("One more document about search engines.", encoding="utf-8")
+    newest = json.loads(run("build", str(folder / "corpus"), "--json")[1])["generation"]
+    status, out, _ = run("rollback", "--json")
+    assert status == 0
+    assert json.loads(out)["generation"] != newest
+    assert json.loads(run("search", "search engines", "--json")[1])["hits"][0]["doc_id"] != "more.txt"
+    (folder / "corpus" / "more.txt").unlink()
+
+
+def test_eval_measures_and_keeps_the_details(run, folder):
+    questions = [
+        {"id": "1", "question": "When should a welcome message leave?", "lang": "en", "doc_id": "email.md",
+         "evidence": "within one hour of the subscription", "answers": ["one hour"]},
+        {"id": "2", "question": "What is the capital of Mongolia?", "lang": "en", "answerable": False},
+    ]  # fmt: skip
+    path = folder / "questions.jsonl"
+    path.write_text("".join(json.dumps(q) + "\n" for q in questions), encoding="utf-8")
+    status, out, _ = run("eval", str(path), "--json", "--details", str(folder / "details.jsonl"))
+    report = json.loads(out)
+    assert status == 0
+    assert report["overall"]["questions"] == 2
+    assert report["overall"]["evidence_cited"] == 1.0
+    assert report["overall"]["citation_support"] == 1.0
+    assert report["overall"]["abstention_accuracy"] == 1.0
+    assert set(report["pairs"]) == {"en→en", "en→none"}
+    assert len((folder / "details.jsonl").read_text(encoding="utf-8").splitlines()) == 2
+    assert "| recall@5 |" in run("eval", str(path))[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "not a question"),
+        ('{"id": "1", "question": "q", "lang": "en", "doc_id": "no.md", "evidence": "x"}', "'no.md' is not in the index"),
+        ('{"id": "1", "question": "q", "lang": "en", "doc_id": "email.md", "evidence": "never said"}', "is not in email.md"),
+        ('{"id": "1", "question": "q", "lang": "en"}', "an answerable question names 'doc_id'"),
+        ("", "no questions in"),
+    ],
+)  # fmt: skip
+def test_eval_names_the_line_that_is_wrong(run, folder, line, message):
+    path = folder / "bad.jsonl"
+    path.write_text(line + "\n", encoding="utf-8")
+    status, out, err = run("eval", str(path))
+    assert (status, out) == (1, "")
+    assert err.startswith("error: ") and message in err
+    assert err.count("\n") == 1
+
+
+def test_what_is_wrong_is_said_in_one_line_with_the_remedy(tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "binary").mkdir()
+    (tmp_path / "binary" / "a.txt").write_bytes(b"\x89PNG\r\n\x1a\n" + bytes(range(256)) * 8)
+    index = ["--index-dir", str(tmp_path / "index")]
+    for args in (
+        ["build", str(tmp_path / "nowhere"), *index],
+        ["build", str(tmp_path / "empty"), *index],
+        ["build", str(tmp_path / "binary"), *index],
+        ["search", "query", *index],
+        ["ask", "question", *index],
+        ["verify", *index],
+        ["rollback", *index],
+        ["build", str(tmp_path / "empty"), *index, "--embedder", str(tmp_path / "no-model")],
+    ):
+        status = main(args)
+        captured = capsys.readouterr()
+        assert status == 1, args
+        assert captured.out == "", args
+        assert captured.err.startswith("error: "), args
+        assert captured.err.count("\n") == 1, (args, captured.err)
+
+
+def test_a_damaged_index_is_named(folder, tmp_path, capsys):
+    import shutil
+
+    index = tmp_path / "index"
+    shutil.copytree(folder / "index", index)
+    for generation in index.glob("gen-*"):
+        path = generation / "passages.jsonl"
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+    for command in (["search", "q"], ["ask", "q"], ["verify"]):
+        assert main([*command, "--index-dir", str(index)]) == 1
+        error = capsys.readouterr().err
+        assert "passages.jsonl" in error and "rag build" in error and "Traceback" not in error
+
+
+def test_a_port_in_use_is_said_before_any_model_is_loaded(folder):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-m", "rag", "serve", "--index-dir", str(folder / "index"), "--port", port],
+            capture_output=True, text=True, timeout=60,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert f"error: port {port} is in use" in done.stderr
+    assert "--port" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("args", [[], ["search"], ["search", "q", "-k", "0"], ["nothing"], ["ask", "q", "--colour"]])
+def test_wrong_usage_exits_with_2(args, capsys):
+    with pytest.raises(SystemExit) as exit_:
+        main(args)
+    assert exit_.value.code == 2
+    assert "usage: rag" in capsys.readouterr().err
+
+
+def test_help_and_import_load_nothing_heavy():
+    code = (
+        "import sys, rag, rag.cli\n"
+        "try: rag.cli.main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'torch', 'transformers', 'sentence_transformers', 'faiss', 'gradio', 'numpy'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)

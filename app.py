@@ -21,7 +21,7 @@ def main(argv: list[str] | None = None) -> int:
         help="a folder of documents that a rebuild reads; may be given several times (default: corpus)",
     )
     parser.add_argument(
-        "--upload-dir", type=Path, default=Path("uploads"), help="where uploads are kept (default: %(default)s)"
+        "--upload-dir", type=Path, help="where uploads are kept (default: uploads in the first corpus folder)"
     )
     parser.add_argument("--embedder", help="an embedder's name or folder (default: the built-in one)")
     args = parser.parse_args(argv)

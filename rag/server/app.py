@@ -71,7 +71,7 @@ def create_app(
     index_dir: str | Path = "index",
     *,
     corpus_dirs: Sequence[str | Path] = (),
-    upload_dir: str | Path = "uploads",
+    upload_dir: str | Path | None = None,
     embedder: Embedder | str | Path | None = None,
     ui: bool = True,
     loopback_only: bool = True,
@@ -82,7 +82,7 @@ def create_app(
     Args:
         index_dir: The index; it need not exist yet.
         corpus_dirs: Folders a rebuild reads.
-        upload_dir: Folder for uploaded documents.
+        upload_dir: Folder for uploaded documents; None is ``uploads`` within the first corpus folder.
         embedder: An embedder, its name or its folder; None takes the built-in one.
         ui: Whether to serve the chat too.
         loopback_only: Refuse a ``Host`` other than this machine.
@@ -213,7 +213,7 @@ def serve(
     *,
     index_dir: str | Path = "index",
     corpus_dirs: Sequence[str | Path] = (),
-    upload_dir: str | Path = "uploads",
+    upload_dir: str | Path | None = None,
     embedder: Embedder | str | Path | None = None,
     ui: bool = True,
     on_ready: Callable[[str], None] | None = None,
@@ -225,7 +225,7 @@ def serve(
         port: 0 takes any free one.
         index_dir: The index; it need not exist yet.
         corpus_dirs: Folders a rebuild reads.
-        upload_dir: Folder for uploaded documents.
+        upload_dir: Folder for uploaded documents; None is ``uploads`` within the first corpus folder.
         embedder: An embedder, its name or its folder; None takes the built-in one.
         ui: Whether to serve the chat too.
         on_ready: Called with the address once the models are loaded and a question will be answered.

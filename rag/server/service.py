@@ -33,7 +33,8 @@ class ChatService:
     Args:
         index_dir: The index.
         corpus_dirs: Folders of documents. A rebuild reads these and ``upload_dir``.
-        upload_dir: Where uploaded documents are kept; made on the first upload.
+        upload_dir: Where uploaded documents are kept; made on the first upload. None is ``uploads`` within the first
+            corpus folder, so that every later build of that folder has them too, under the same ``doc_id``.
         embedder: An embedder, its name or its folder; None takes the built-in one.
     """
 
@@ -42,17 +43,20 @@ class ChatService:
         index_dir: str | Path = "index",
         *,
         corpus_dirs: Sequence[str | Path] = (),
-        upload_dir: str | Path = "uploads",
+        upload_dir: str | Path | None = None,
         embedder: Embedder | str | Path | None = None,
     ) -> None:
         self.index_dir = Path(index_dir)
         self.corpus_dirs = tuple(Path(folder) for folder in corpus_dirs)
+        if upload_dir is None:
+            upload_dir = self.corpus_dirs[0] / "uploads" if self.corpus_dirs else "uploads"
         self.upload_dir = Path(upload_dir)
         self.suffixes = frozenset(SUPPORTED_SUFFIXES)
         self.max_upload_bytes = LoadConfig().max_bytes
         self.max_question_characters = AnswerConfig().max_question_characters
         self._embedder = embedder
-        self._opened: tuple[Retriever, Chatbot] | None = None
+        self._retriever: Retriever | None = None
+        self._chatbot: Chatbot | None = None
         self._open_lock = threading.Lock()
         self._build_lock = threading.Lock()
         self._upload_lock = threading.Lock()
@@ -65,7 +69,7 @@ class ChatService:
             RagError: A model or the index cannot be opened.
         """
         self.embedder()
-        self.retriever().search("مرحبا hello", top_k=1)
+        self.ask("hello مرحبا")
 
     def embedder(self) -> Embedder:
         """Return the embedder, loaded on first use.
@@ -81,13 +85,6 @@ class ChatService:
             self._embedder = Embedder.open(self._embedder)
         return self._embedder
 
-    def _open(self) -> tuple[Retriever, Chatbot]:
-        with self._open_lock:
-            if self._opened is None:
-                retriever = Retriever.open(self.index_dir, embedder=self._open_embedder())
-                self._opened = retriever, Chatbot(retriever)
-            return self._opened
-
     def retriever(self) -> Retriever:
         """Return the retriever, opening the index on first use.
 
@@ -95,11 +92,18 @@ class ChatService:
             IndexNotFoundError: There is no index yet; the next call looks again.
             RagError: The index or the embedder cannot be opened.
         """
-        return self._open()[0]
+        with self._open_lock:
+            if self._retriever is None:
+                self._retriever = Retriever.open(self.index_dir, embedder=self._open_embedder())
+            return self._retriever
 
     def chatbot(self) -> Chatbot:
         """Return the chatbot, opening the index on first use; raises what ``retriever`` raises."""
-        return self._open()[1]
+        retriever = self.retriever()
+        with self._open_lock:
+            if self._chatbot is None:
+                self._chatbot = Chatbot(retriever)
+            return self._chatbot
 
     def ask(self, question: str) -> Answer:
         """Answer a question; see ``Chatbot.ask``."""
@@ -143,9 +147,10 @@ class ChatService:
             return save_upload(self.upload_dir, name, data, suffixes=self.suffixes, max_bytes=self.max_upload_bytes)
 
     def sources(self) -> list[Path]:
-        """Return the folders a rebuild reads: the corpus folders, and the uploads once there are any."""
-        uploads = [self.upload_dir] if self.upload_dir.is_dir() else []
-        return [*self.corpus_dirs, *uploads]
+        """Return the folders a rebuild reads: the corpus folders, and the uploads where they lie outside of these."""
+        folders = {folder.resolve() for folder in self.corpus_dirs}
+        inside = not folders.isdisjoint(self.upload_dir.resolve().parents)
+        return [*self.corpus_dirs, *([self.upload_dir] if self.upload_dir.is_dir() and not inside else [])]
 
     def rebuild(self, progress: Callable[[BuildProgress], None] | None = None) -> BuildReport:
         """Bring the index up to date with the folders; embeds only what changed.

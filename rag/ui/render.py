@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import chain, groupby
 from unicodedata import bidirectional
 
 import nh3
@@ -177,17 +178,41 @@ def _reply(turn: Turn) -> str:
 
 def _statements(answer: Answer) -> str:
     citations = {citation.n: citation for citation in answer.citations}
-    parts, is_list = [], False
-    for statement in answer.statements:
-        if (statement.kind == "item") != is_list:
-            is_list = not is_list
-            parts.append("<ul>" if is_list else "</ul>")
+
+    def language(statement: Statement) -> str:
         cited = [citations[n].language for n in statement.citations if n in citations]
-        language = cited[0] if cited else answer.language
-        tag = "li" if is_list else "p"
-        text = statement.text.removeprefix("- ").removeprefix("• ") if is_list else statement.text
-        parts.append(_block(tag, statement.kind, text, language, _chips(statement, citations)))
-    return "".join(parts) + ("</ul>" if is_list else "")
+        return cited[0] if cited else answer.language
+
+    parts = []
+    for (kind, _), run in groupby(
+        answer.statements, key=lambda item: (item.kind, item.kind == "item" and item.citations)
+    ):
+        statements = list(run)
+        if kind == "item":
+            parts.append(_items(statements, language(statements[0]), _chips(statements[-1], citations)))
+        else:
+            parts += [_block("p", kind, item.text, language(item), _chips(item, citations)) for item in statements]
+    return "".join(parts)
+
+
+def _items(statements: Sequence[Statement], language: str, chips: str) -> str:
+    """Return a quoted list, or a quoted table where every line has the same cells; its citation stands at its end."""
+    rows = [statement.text.split(" | ") for statement in statements]
+    if len(rows) > 1 and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1:
+        way = text_direction(" ".join(chain.from_iterable(rows)), language)
+        head = "".join(f'<th scope="col">{isolated(cell, way)}</th>' for cell in rows[0])
+        body = "".join(
+            "<tr>" + "".join(f"<td>{isolated(cell, way)}</td>" for cell in row) + "</tr>" for row in rows[1:]
+        )
+        return (
+            f'<div class="quoted" dir="{way}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+            f'<p class="cited" dir="{way}">{chips}</p>'
+        )
+    texts = [re.sub(r"^(?:[-•*]|\d+[.)])\s+", "", statement.text) for statement in statements]
+    items = [_block("li", "item", text, language) for text in texts[:-1]]
+    items.append(_block("li", "item", texts[-1], language, chips))
+    way = text_direction(" ".join(texts), language)
+    return f'<ul dir="{way}">{"".join(items)}</ul>'
 
 
 def _sources(citations: Iterable[Citation]) -> str:

@@ -87,7 +87,7 @@ def split_document(document: Document, *, count_tokens: CountTokens, config: Chu
         if section is not sections[-1] and all(piece.stays for piece in pieces):
             carried += pieces
             continue
-        own = _join_small(_pack([Group(carried), *section.groups], section, counter), section, config.min_tokens)
+        own = _pack([Group(carried), *section.groups], section, counter)
         _add_section(drafts, own, section, config.min_tokens)
         carried = []
     passages = _passages(document, _fit(document, drafts, counter, config))
@@ -288,18 +288,6 @@ def _pack(groups: Sequence[Group], section: _Section, counter: _Counter) -> list
     return drafts
 
 
-def _join_small(drafts: list[_Draft], section: _Section, min_tokens: int) -> list[_Draft]:
-    """Join passages below ``min_tokens`` to a neighbour in the same section, where both fit in one."""
-    joined = drafts[:1]
-    for draft in drafts[1:]:
-        last = joined[-1]
-        if min(last.tokens, draft.tokens) < min_tokens and last.tokens + draft.tokens <= section.budget:
-            last.append(draft)
-        else:
-            joined.append(draft)
-    return joined
-
-
 def _add_section(drafts: list[_Draft], own: list[_Draft], section: _Section, min_tokens: int) -> None:
     """Add a section's passages; a small section joins the small ones right before it under the same parent."""
     first = own[0]
@@ -381,6 +369,6 @@ def _language(text: str, usual: str) -> str:
     own = detect_language(text)
     if own == UNDETERMINED or own == usual:
         return usual
-    if usual == UNDETERMINED or len(text) >= _TELLING or script(own) != script(usual):
+    if len(text) >= _TELLING or script(own) != script(usual):
         return own
     return usual

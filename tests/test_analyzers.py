@@ -40,11 +40,12 @@ def test_short_arabic_words_keep_their_letters(words):
     [
         ("en", "campaign campaigns Campaign’s"),
         ("en", "market Markets MARKETED marketing"),
-        ("fr", "campagne Campagnes"),
+        ("fr", "campagne Campagnes CAMPAGNES"),
         ("de", "Häuser Hauses haus"),
         ("es", "canción canciones"),
         ("ru", "реклама рекламы рекламой"),
-        ("tr", "İstanbul istanbul"),
+        ("tr", "İstanbul istanbul İSTANBUL"),
+        ("tr", "kızlar KIZLAR"),
     ],
 )
 def test_snowball_languages(language, family):

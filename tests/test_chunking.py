@@ -125,6 +125,24 @@ def test_a_list_stays_with_the_line_that_introduces_it():
     assert any("- item number 3" in p.text and "these:" in p.text for p in passages)
 
 
+def test_the_line_right_before_a_list_stays_with_it():
+    filler = "Some words that fill the passage nearly up to its end before the list. "
+    passages = split(document(f"{filler}\n\nOur promise to every customer of ours\n- fast\n- cheap"), 36)
+    assert passages[-1].text == "Our promise to every customer of ours\n- fast\n- cheap"
+
+
+def test_a_list_that_fits_is_not_begun_at_the_end_of_a_passage():
+    items = "\n".join(f"- item number {n} of it" for n in range(4))
+    passages = split(document(f"A short remark here.\n\n{items}"), 36)
+    assert [p.text for p in passages] == ["A short remark here.", items]
+
+
+def test_an_unmarked_title_stays_with_the_first_section():
+    text = "All about ads\n\nOne\n\nThis is what the first section says about them."
+    (passage,) = split(document(text, headings=[(1, "One")]))
+    assert passage.text == text
+
+
 def test_an_arabic_list_stays_with_its_line():
     before = "هذه جملة تملأ المقطع بكلمات كثيرة قبل القائمة. " * 2
     text = before + "\n\nخطوات التخطيط هي التالية:\n\n1. حدد الأهداف.\n2. حدد الجمهور.\n3. ضع الميزانية."
@@ -165,6 +183,10 @@ def test_a_word_too_long_is_never_cut_inside_a_letter(cluster):
     passages = split(document(text), 40)
     assert len(passages) > 1
     assert all(p.text == cluster * (len(p.text) // len(cluster)) for p in passages)
+
+
+def test_a_mark_on_a_blank_is_not_parted_from_it():
+    assert all(p.text[0] == "y" for p in split(document("y \u0301" * 200), 40)[1:])
 
 
 def test_a_single_cluster_longer_than_the_budget_stays_whole():
@@ -224,7 +246,7 @@ def test_an_underestimate_of_the_parts_is_repaired():
     """A tokenizer whose whole is longer than its parts: the fuller passages are counted again."""
 
     def count(texts):
-        return [2 + len(t.split()) + (len(t.split()) // 5) for t in texts]
+        return [2 + len(t.split()) + len(t.split()) // 5 * 3 for t in texts]
 
     config = ChunkingConfig(max_tokens=24, min_tokens=2, context_tokens=2)
     source = document(" ".join("Four words are here." for _ in range(50)))

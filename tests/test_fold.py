@@ -90,6 +90,11 @@ def test_highlights_take_whole_letters_and_no_control_after_them(text, query, sh
     assert text[first:last] == shown
 
 
+def test_what_is_dropped_does_not_bring_its_neighbours_together():
+    for text in ("\u1112\u200b\u1161", "и\u200b\u0306", "\u3131\u200b\u1161", "㉠\u1161"):
+        assert fold_text(fold_text(text)) == fold_text(text)
+
+
 def test_an_empty_span_stays_empty():
     assert fold("ﷺ").to_original(3, 3) == (0, 0)
     assert fold("ab").to_original(2, 2) == (2, 2)

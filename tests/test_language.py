@@ -51,6 +51,10 @@ def test_mixed_text_is_in_the_language_that_asks(text, language):
     assert detect_language(text) == language
 
 
+def test_vowel_signs_do_not_multiply_words():
+    assert detect_language("In this text the Arabic word التَّسْوِيقُ means marketing") == "en"
+
+
 def test_diacritics_and_tatweel_do_not_hide_the_language():
     assert detect_language("مَا هُـــوَ التَّسْوِيقُ الرَّقْمِيُّ؟") == "ar"
 

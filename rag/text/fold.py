@@ -1,9 +1,9 @@
 """Fold text into a search key, with a map from every folded character back to the original.
 
-The folded text is for matching only and is never shown. Per character: compatibility decomposition (NFKD,
-Unicode Standard Annex 15), removal of diacritics, case folding (Unicode Standard, section 3.13), repeated until
-nothing changes; then the Arabic orthographic normalisation of Larkey, Ballesteros & Connell, "Improving stemming
-for Arabic information retrieval" (SIGIR 2002): one alef, one ya, ta marbuta as ha, no vowel signs, no tatweel.
+The folded text is for matching only and is never shown. Per character: compatibility decomposition (NFKD, Unicode
+Standard Annex 15), removal of diacritics, case folding (Unicode Standard, section 3.13), then the Arabic orthographic
+normalisation of Larkey, Ballesteros & Connell, "Improving stemming for Arabic information retrieval" (SIGIR 2002):
+one alef, one ya, ta marbuta as ha, no vowel signs, no tatweel.
 
 What is removed: Arabic vowel signs, tatweel, Quranic marks, Hebrew points, combining accents on Latin and Greek
 letters, bidi controls, zero-width characters, variation selectors, tag characters and every other format
@@ -67,7 +67,7 @@ def _is_diacritic(character: str) -> bool:
 
 
 def _fold_character(character: str) -> str:
-    """Fold one character until nothing changes; the result is a fixed point of the folding."""
+    """Fold one character; a test sees to it that folding the result again changes nothing."""
     code = ord(character)
     category = unicodedata.category(character)
     if character in _DROPPED or category == "Cf":
@@ -83,17 +83,12 @@ def _fold_character(character: str) -> str:
     if code in _CYRILLIC:
         lower = character.casefold()
         return _LETTERS.get(lower, "" if _is_diacritic(lower) else lower)
-    folded = character
-    while True:
-        decomposed = unicodedata.normalize("NFKD", folded)
-        if any(ord(part) in _JAMO for part in decomposed):
-            return character  # compatibility jamo: conjoining forms would fuse with their neighbours
-        lower = "".join(part for part in decomposed if part not in _DROPPED and not _is_diacritic(part)).casefold()
-        result = "".join(_LETTERS.get(part, part) for part in lower)
-        result = "".join(str(unicodedata.decimal(part)) if part.isdecimal() else part for part in result)
-        if result == folded:
-            return result
-        folded = result
+    decomposed = unicodedata.normalize("NFKD", character)
+    if any(ord(part) in _JAMO for part in decomposed):
+        return character  # compatibility jamo: conjoining forms would fuse with their neighbours
+    bare = "".join(part for part in decomposed if part not in _DROPPED and not _is_diacritic(part))
+    letters = (_LETTERS.get(part, part) for part in bare.casefold())
+    return "".join(str(unicodedata.decimal(part)) if part.isdecimal() else part for part in letters)
 
 
 class _Table(dict[int, str]):

@@ -1,7 +1,7 @@
 """See which lines of a text belong together: a list with the line that introduces it, a title with its text.
 
-A group is what a passage should hold whole: a paragraph, or a list or table with the sentence before it. Its pieces
-are what may be moved to the next passage: sentences, items, rows.
+A group is what a passage should hold whole: a paragraph, a list, a table. Its pieces are what may be moved to the
+next passage: sentences, items, rows.
 """
 
 from __future__ import annotations
@@ -71,10 +71,9 @@ def split_groups(text: str, start: int, end: int) -> list[Group]:
         if previous is not None and previous.kind == block.kind:
             groups[-1].pieces.append(Piece(block.start, block.end))
         else:
-            pieces = [Piece(block.start, block.end)]
-            if previous is not None and previous.kind == "paragraph":
-                pieces = _take_first_line(groups, has_gap=block.gap) + pieces
-            groups.append(Group(pieces, is_list=True))
+            if groups and not block.gap:
+                groups[-1].pieces[-1].stays = True
+            groups.append(Group([Piece(block.start, block.end)], is_list=True))
         previous = block
     for group in groups:
         for piece in group.pieces:
@@ -103,18 +102,6 @@ def is_title_like(text: str, start: int, end: int) -> bool:
         and any(map(str.isalpha, text[start:end]))
         and not _ENDS_PROSE.search(text, max(start, end - 6), end)
     )
-
-
-def _take_first_line(groups: list[Group], *, has_gap: bool) -> list[Piece]:
-    """Take the last sentence off the last group if it introduces the list or table that comes next."""
-    line = groups[-1].pieces[-1]
-    if has_gap and not line.stays:
-        return []
-    line.stays = True
-    groups[-1].pieces.pop()
-    if not groups[-1].pieces:
-        groups.pop()
-    return [line]
 
 
 def _heads_paragraph(text: str, previous: Block | None, block: Block, following: Block | None) -> bool:

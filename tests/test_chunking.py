@@ -2,14 +2,16 @@ import random
 import re
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.chunking import embedder_texts, split_document
-from rag.config import ChunkingConfig
+from rag.config import ChunkingConfig, LoadConfig
 from rag.datatypes import Document, Heading, Page, Passage
+from rag.loaders import DocumentLoader
 from rag.text.graphemes import cluster_starts
 
 
@@ -317,3 +319,17 @@ def test_time_grows_linearly(unit):
 
     seconds(2_000)
     assert seconds(40_000) < 10 * 2.5 * max(seconds(4_000), 0.002)
+
+
+def test_the_demo_corpus_is_covered():
+    corpus = Path(__file__).parent.parent / "corpus"
+    languages = set()
+    with DocumentLoader(LoadConfig()) as loader:
+        for path in sorted(corpus.glob("*/*.*")):
+            source = loader.load(path, path.name)
+            passages = split(source, 192, min_tokens=24, context_tokens=40)
+            headings = {heading.text for heading in source.headings}
+            assert not any(p.text.rsplit("\n", 1)[-1] in headings for p in passages), f"{path} ends in a bare heading"
+            assert {p.language for p in passages} == {path.parent.name}
+            languages |= {p.language for p in passages}
+    assert languages == {"ar", "en"}

@@ -163,3 +163,10 @@ def test_heavy_libraries_load_only_when_used(module):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
+
+
+def test_the_text_package_exports_in_order():
+    import rag.text
+
+    assert rag.text.__all__ == sorted(rag.text.__all__)
+    assert all(hasattr(rag.text, name) for name in rag.text.__all__)

@@ -81,6 +81,20 @@ def clean(text: str) -> str:
     return _BLANK_LINES.sub("\n", text).strip()
 
 
+def count_hidden(text: str) -> int:
+    """Return the number of Unicode tag characters, which no reader can see."""
+    return len(_TAGS.findall(text))
+
+
+def without_hidden(text: str) -> tuple[str, tuple[str, ...]]:
+    """Return ``text`` without tag characters, and a warning if it held any."""
+    return _TAGS.sub("", text), _hidden_warning(count_hidden(text))
+
+
+def _hidden_warning(count: int) -> tuple[str, ...]:
+    return (f"{count} hidden characters (Unicode tags) were left out",) if count else ()
+
+
 def one_line(text: str) -> str:
     """Return ``clean(text)`` on a single line."""
     return clean(text).replace("\n", " ")
@@ -125,7 +139,7 @@ def compose(
     hidden = 0
     first_heading = ""
     for block in blocks:
-        hidden += len(_TAGS.findall(block.text))
+        hidden += count_hidden(block.text)
         text = clean(block.text) if block.kind == "paragraph" else one_line(block.text)
         if not text:
             continue
@@ -146,9 +160,7 @@ def compose(
         parts.append(text)
         length += len(text)
         previous = block.kind
-    notes = list(warnings)
-    if hidden:
-        notes.append(f"{hidden} hidden characters (Unicode tags) were left out")
+    notes = [*warnings, *_hidden_warning(hidden)]
     return Parsed(
         title=(one_line(title) or first_heading)[:TITLE_CHARACTERS].strip(),
         text="".join(parts),

@@ -133,7 +133,7 @@ class _Reader:
             and following is not None
             and index + 1 not in self._bold
             and len(block.text) <= _PSEUDO_HEADING_CHARACTERS
-            and "\n" not in block.text
+            and "\n" not in block.text.strip()
             and not block.text.rstrip().endswith((".", "،", ":", "؛"))
         ):
             return Block("heading", block.text, level=1 if index == 0 else 2)
@@ -150,8 +150,8 @@ class _Reader:
                     yield Block("paragraph", text)
 
     def _paragraph(self, paragraph: Any) -> Iterator[Block]:
-        text = clean(_own_text(paragraph))
-        if text:
+        text = _own_text(paragraph)
+        if clean(text):
             block = self._block(paragraph, text)
             if block.kind == "paragraph" and _is_bold(paragraph):
                 self._bold.add(self._count)

@@ -14,7 +14,7 @@ import re
 
 from charset_normalizer import from_bytes
 
-from rag.loaders.blocks import UnreadableError
+from rag.loaders.blocks import UnreadableError, without_hidden
 
 _MARKS: tuple[tuple[bytes, str], ...] = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -47,7 +47,7 @@ _LETTERS_PER_DAMAGE = 20
 
 
 def decode(data: bytes, *, declared: str = "") -> tuple[str, tuple[str, ...]]:
-    """Return the text of ``data`` and the warnings a reader should see.
+    """Return the text of ``data``, without hidden tag characters, and the warnings a reader should see.
 
     Args:
         data: The whole file.
@@ -57,6 +57,12 @@ def decode(data: bytes, *, declared: str = "") -> tuple[str, tuple[str, ...]]:
     Raises:
         UnreadableError: The bytes are not text, or no encoding fits.
     """
+    text, warnings = _decode(data, declared)
+    text, hidden = without_hidden(text)
+    return text, warnings + hidden
+
+
+def _decode(data: bytes, declared: str) -> tuple[str, tuple[str, ...]]:
     for mark, encoding in _MARKS:
         if data.startswith(mark):
             text, warnings = _decode_marked(data[len(mark) :], encoding)
@@ -139,11 +145,15 @@ def _decode_utf16(data: bytes) -> str:
         except UnicodeDecodeError:
             continue
         sample = text[:_SAMPLE]
-        # In any one script nearly all characters share few high bytes; noise spreads over all of them.
-        known = sum(1 for character in sample if character.isspace() or 0x20 <= ord(character) < 0x700)
+        # Letters of the scripts of Europe and the Middle East; noise spreads over all of Unicode.
+        known = sum(1 for character in sample if character.isspace() or _is_common(character))
         if known >= 0.9 * len(sample) and not _CONTROLS.search(sample):
             return text
     raise UnreadableError("not a text file: it holds NUL bytes")
+
+
+def _is_common(character: str) -> bool:
+    return "\x20" <= character <= "\x7e" or ("\xa0" <= character <= "\xff") or "\u0370" <= character <= "\u06ff"
 
 
 def _decode_damaged_utf8(data: bytes) -> tuple[str, tuple[str, ...]] | None:

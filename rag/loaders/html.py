@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import lxml.html  # type: ignore[import-untyped]
@@ -264,7 +265,7 @@ def _choose(seen: list[_Seen], body: Any, article: Any) -> list[Block]:
     next_of = {id(entry): following for entry, following in zip(inside, inside[1:], strict=False)}
     chosen = [
         entry
-        for entry, following in zip(chosen, [*chosen[1:], None], strict=True)
+        for entry, following in zip_longest(chosen, chosen[1:])
         if not _is_bare_heading(entry, following, next_of.get(id(entry)))
     ]
     blocks = [entry.block for entry in chosen]

@@ -30,10 +30,12 @@ from rag.text.language import detect_language
 
 logger = logging.getLogger(__name__)
 
-_WORKER = "rag.loaders.worker"
+_WORKER = "rag.loaders.worker"  # its docstring has the protocol
+_READY = b"ready\n"
 # What a Python child needs to start; everything else of the environment (tokens, keys) stays behind.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT", "TZ")
 _LANGUAGE_SAMPLE = 20_000
+_START_TIMEOUT_S = 60.0
 
 
 class _ChildFailure(Exception):
@@ -42,6 +44,33 @@ class _ChildFailure(Exception):
     def __init__(self, reason: str, *, is_retryable: bool) -> None:
         super().__init__(reason)
         self.is_retryable = is_retryable
+
+
+class _Deadline:
+    """Kills a child that is still at work after ``timeout_s``; ``is_over`` says that it did."""
+
+    def __init__(self, child: subprocess.Popen[bytes], timeout_s: float) -> None:
+        self.is_over = False
+        self._child = child
+        self._timer = threading.Timer(timeout_s, self._end)
+        self._timer.daemon = True
+
+    def __enter__(self) -> _Deadline:
+        self._timer.start()
+        return self
+
+    def __exit__(
+        self,
+        exception_type: type[BaseException] | None,
+        exception: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._timer.cancel()
+        self._timer.join()  # if it is killing just now, that is part of this file's turn
+
+    def _end(self) -> None:
+        self.is_over = True
+        _kill(self._child)
 
 
 class DocumentLoader:
@@ -155,27 +184,17 @@ class DocumentLoader:
             "max_pages": config.max_pages,
             "timeout_s": config.timeout_s,
         }
-        is_late = threading.Event()
-
-        def end_late_child() -> None:
-            is_late.set()
-            _kill(child)
-
-        watchdog = threading.Timer(config.timeout_s, end_late_child)
-        watchdog.daemon = True
-        watchdog.start()
-        try:
-            child.stdin.write(json.dumps(header).encode("ascii") + b"\n" + data)
-            child.stdin.flush()
-            line = child.stdout.readline()
-        except BrokenPipeError:
-            line = b""
-        except BaseException:
-            self._stop()  # the exchange is half done: the next file must not read this one's reply
-            raise
-        finally:
-            watchdog.cancel()
-        if is_late.is_set():
+        with _Deadline(child, config.timeout_s) as deadline:
+            try:
+                child.stdin.write(json.dumps(header).encode("ascii") + b"\n" + data)
+                child.stdin.flush()
+                line = child.stdout.readline()
+            except BrokenPipeError:
+                line = b""
+            except BaseException:
+                self._stop()  # the exchange is half done: the next file must not read this one's reply
+                raise
+        if deadline.is_over:
             self._stop()
             raise _ChildFailure(
                 f"took longer than {config.timeout_s:g} s to read; split it or raise the limit", is_retryable=False
@@ -213,6 +232,12 @@ class DocumentLoader:
             env=environment,
             start_new_session=True,
         )
+        with _Deadline(self._child, _START_TIMEOUT_S):
+            assert self._child.stdout is not None
+            is_ready = self._child.stdout.readline() == _READY
+        if not is_ready:
+            code = self._stop()
+            raise _ChildFailure(f"the process that reads documents did not start ({_ending(code)})", is_retryable=False)
         return self._child
 
     def _stop(self) -> int | None:

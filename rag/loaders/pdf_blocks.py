@@ -26,6 +26,7 @@ _CELL_LINE = 1.15  # of the usual distance, between two lines of one cell
 _MAX_CELL_LINES = 8
 _EDGE_LINES = 2  # lines at the top and the bottom of a page that may be running ones
 _SAME_PLACE = 3.0  # points
+_RUNNING_CHARACTERS = 80
 _STOPS = (".", "!", "?", "؟", "…", ":", "۔")
 _PAGE_NUMBER = re.compile(
     r"\W*(?:(?:page|p\.|صفحة|ص)\s*)?[0-9٠-٩]{1,4}(?:\s*(?:/|of|من|-|\|)\s*[0-9٠-٩]{1,4})?\W*", re.IGNORECASE
@@ -73,7 +74,8 @@ def _without_running_lines(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
     edges: list[list[Line]] = []
     for lines in pages:
         heights = sorted({line.y for line in lines})
-        outer = {*heights[:_EDGE_LINES], *heights[-_EDGE_LINES:]}
+        count = _EDGE_LINES if len(heights) > 3 * _EDGE_LINES else 1
+        outer = {*heights[:count], *heights[-count:]}
         edges.append([line for line in lines if line.y in outer])
         places.update({(_digitless(line.text), round(line.y / _SAME_PLACE)) for line in edges[-1]})
     wanted = max(min(3, len(pages)), 2, round(0.5 * len(pages)))
@@ -88,11 +90,12 @@ def _without_running_lines(pages: Sequence[Sequence[Line]]) -> list[list[Line]]:
             if count >= wanted or is_number:
                 dropped.add(id(line))
         kept.append([line for line in lines if id(line) not in dropped])
-    return kept
+    return kept if any(kept) else [list(lines) for lines in pages]
 
 
 def _digitless(text: str) -> str:
-    return re.sub(r"[0-9٠-٩]+", "#", text)
+    """Return a short line without its digits, so that "page 3" is "page 4"; a long one as it is."""
+    return re.sub(r"[0-9٠-٩]+", "#", text) if len(text) <= _RUNNING_CHARACTERS else text
 
 
 def _body_size(lines: Sequence[Line]) -> float:

@@ -1,8 +1,9 @@
 """The child process that parses: ``python -m rag.loaders.worker``. Started by ``loader.py``, never by hand.
 
-Protocol on the two pipes, one exchange a file. In: one JSON line ``{"suffix", "size", "max_characters",
-"max_pages", "timeout_s"}``, then ``size`` raw bytes. Out: one JSON line, ``{"ok": true, ...Parsed}`` or
-``{"ok": false, "reason", "is_fatal"}``. End of input ends the process. Nothing is pickled, and the process opens no document itself.
+Protocol on the two pipes: the line ``ready`` out, then one exchange a file. In: one JSON line ``{"suffix", "size",
+"max_characters", "max_pages", "timeout_s"}``, then ``size`` raw bytes. Out: one JSON line, ``{"ok": true, ...Parsed}``
+or ``{"ok": false, "reason", "is_fatal"}``. End of input ends the process. Nothing is pickled, and the process opens
+no document itself.
 
 A parser library is imported when the first file of its format comes, so that the start takes milliseconds.
 """
@@ -21,6 +22,7 @@ from typing import BinaryIO, cast
 from rag.loaders.blocks import Parsed, UnreadableError, check_length, one_line
 from rag.loaders.sniff import check_content
 
+_READY = b"ready\n"
 _OPEN_FILES = 64
 
 
@@ -85,7 +87,9 @@ def answer(request: Mapping[str, object], data: bytes) -> dict[str, object]:
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:
-    """Answer requests until the input ends."""
+    """Say that the process is ready, then answer requests until the input ends."""
+    replies.write(_READY)
+    replies.flush()
     while line := requests.readline():
         request = json.loads(line)
         data = requests.read(request["size"])

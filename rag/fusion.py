@@ -1,10 +1,11 @@
 """Dense and lexical scores become one score that is comparable across passage languages.
 
-Each leg is put on a scale of its own first. A cosine counts by how far it stands above the other passages of its
-language, in standard deviations: models differ in where their cosines lie, and Arabic and English passages do too.
-A lexical score counts as its share of what the query could reach, so a leg that finds nothing counts for nothing.
-The two are then weighted and summed, with weights learnt for each pair of languages by ``training/fusion.py``; one
-loss over mixed collections puts all pairs on one scale. Plain rank fusion was measured far below the better leg.
+Each leg is put on a scale of its own first. Cosines and lexical scores count by how far they stand above the other
+passages of their language, in standard deviations: models differ in where their cosines lie, and so do Arabic and
+English passages. A lexical score counts once more as its share of what the query could reach, the same in each
+language. A leg that finds nothing is the same for all passages and decides nothing. The numbers are weighted and
+summed, with weights learnt for each pair of languages by ``training/fusion.py``; one loss over mixed collections
+puts all pairs on one scale. Plain rank fusion was measured far below the better leg.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class PairWeights:
 
     dense: float
     lexical: float
-    lexical_root: float
+    share: float
     bias: float
 
 
@@ -81,47 +82,45 @@ def default_weights() -> FusionWeights:
     return FusionWeights.load()
 
 
-def standardise(cosines: FloatArray, all_cosines: FloatArray) -> FloatArray:
-    """Say how far cosines stand above their language's passages, in standard deviations.
+def standardise(values: FloatArray, background: FloatArray) -> FloatArray:
+    """Say how far values stand above those of their language's passages, in standard deviations.
 
     A language of few passages has no background of its own to speak of: its mean and variance are averaged with
     those of the whole index, which counts as 20 passages more.
 
     Args:
-        cosines: Shape (n,), the cosines of a query with every passage of one language.
-        all_cosines: Shape (m,), the same for every passage of the index.
+        values: Shape (n,), one leg's values of a query for every passage of one language.
+        background: Shape (m,), the same for every passage of the index.
 
     Returns:
-        Shape (n,), finite, in the order of ``cosines``.
+        Shape (n,), finite, in the order of ``values``.
     """
-    if not len(cosines):
-        return cosines
-    n = len(cosines)
-    mean = (cosines.sum() + _BORROWED * all_cosines.mean()) / (n + _BORROWED)
-    spread = ((cosines - mean) ** 2).sum() + _BORROWED * ((all_cosines - mean) ** 2).mean()
-    deviation = max(float(np.sqrt(spread / (n + _BORROWED))), _LEAST_DEVIATION)
-    standardised: FloatArray = (cosines - mean) / deviation
+    if not len(values):
+        return values
+    total = len(values) + _BORROWED
+    mean = (values.sum() + _BORROWED * background.mean()) / total
+    variance = (((values - mean) ** 2).sum() + _BORROWED * ((background - mean) ** 2).mean()) / total
+    standardised: FloatArray = (values - mean) / max(float(np.sqrt(variance)), _LEAST_DEVIATION)
     return standardised
 
 
-def features(standardised: FloatArray, shares: FloatArray) -> FloatArray:
-    """Return what `fuse` weighs, in the order of `PairWeights`; shape (n, 4).
+def features(cosines: FloatArray, shares: FloatArray, *, all_cosines: FloatArray, all_shares: FloatArray) -> FloatArray:
+    """Return what `fuse` weighs, shape (n, 4), in the order of `PairWeights`.
 
     Args:
-        standardised: Shape (n,), see `standardise`.
-        shares: Shape (n,), lexical scores as shares of the query's ceiling, in [0, 1).
+        cosines: Shape (n,), of a query with every passage of one language.
+        shares: Shape (n,), lexical scores of the same passages as shares of the query's ceiling, in [0, 1).
+        all_cosines: Shape (m,), of the query with every passage of the index.
+        all_shares: Shape (m,), likewise.
     """
-    return np.stack([standardised, shares, np.sqrt(shares), np.ones_like(shares)], axis=1)
-
-
-def fuse(standardised: FloatArray, shares: FloatArray, weights: PairWeights) -> FloatArray:
-    """Return one score for each passage, shape (n,); higher is better, comparable across passage languages.
-
-    The square root lets a passage that shares only some terms count for more than its share.
-    """
-    scores: FloatArray = features(standardised, shares) @ np.array(
-        [weights.dense, weights.lexical, weights.lexical_root, weights.bias]
+    return np.stack(
+        [standardise(cosines, all_cosines), standardise(shares, all_shares), shares, np.ones_like(shares)], axis=1
     )
+
+
+def fuse(rows: FloatArray, weights: PairWeights) -> FloatArray:
+    """Return one score for each row of `features`, shape (n,); higher is better, comparable across languages."""
+    scores: FloatArray = rows @ np.array([weights.dense, weights.lexical, weights.share, weights.bias])
     return scores
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
@@ -22,14 +22,16 @@ from rag.datatypes import Document, Hit
 from rag.dictionary import Dictionary, default_dictionary
 from rag.embedder import Embedder, fingerprint_hash
 from rag.errors import IndexMismatchError, RagError
-from rag.fusion import FusionWeights, candidates, default_weights, fuse, standardise
+from rag.fusion import FusionWeights, candidates, default_weights, features, fuse
 from rag.lexical import LexicalLeg
 from rag.store import Generation, IndexStore, VectorIndex
 from rag.text.language import detect_language
+from rag.text.spelling import SpellChecker
 
 logger = logging.getLogger(__name__)
 
 _LOOK_INTERVAL_S = 0.5
+_SPELLING_CHARACTERS = 5_000_000
 _BLOCK = 4096  # vectors held twice at a time
 
 
@@ -43,6 +45,9 @@ class Encoder(Protocol):
     @property
     def fingerprint(self) -> Mapping[str, str | int]:
         """Return what decides the vectors; all but ``name`` equal means equal vectors."""
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the tokens of each text, special ones included."""
 
     def encode_queries(self, queries: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return unit vectors, shape (len(queries), dim)."""
@@ -87,6 +92,8 @@ class Snapshot:
         self.generation = generation
         self._embedder, self._config, self._weights = embedder, config, weights
         self._dictionary = dictionary
+        self._spelling: SpellChecker | None = None  # made on first use
+        self._spelling_lock = threading.Lock()
         self._centre = _mean_vector(generation.vectors)
         self._languages = {
             language: _Language(rows, LexicalLeg(index, language, dictionary))
@@ -130,6 +137,30 @@ class Snapshot:
             return self._dictionary.translate(term, source, target)
         return part.leg.translate(term, term, source)
 
+    def correct(self, query: str) -> str:
+        """Return the query with misspelt words put right by the words of the index; see `SpellChecker`.
+
+        A word that the embedder knows whole is no misspelling. A large index is sampled: its first passages, up to
+        five million characters.
+        """
+        with self._spelling_lock:
+            if self._spelling is None:
+                self._spelling = SpellChecker(self._sample())
+        return self._spelling.correct(query, self._is_word)
+
+    def _is_word(self, word: str) -> bool:
+        """Tell whether the embedder knows a word as one piece."""
+        pieces, special = self._embedder.count_tokens([word, ""])
+        return pieces - special <= 1
+
+    def _sample(self) -> Iterator[str]:
+        characters = 0
+        for passage in self.generation.passages:
+            yield passage.text
+            characters += len(passage.text)
+            if characters > _SPELLING_CHARACTERS:
+                return
+
     def background(self, query: str) -> float:
         """Return the mean cosine of a query with the passages of the index, in [-1, 1]; 0 if it is empty."""
         return float(self._embedder.encode_queries([query])[0] @ self._centre)
@@ -169,29 +200,29 @@ class Snapshot:
         if not n_rows:
             return []
         query_language = detect_language(query)
+        query = self.correct(query)
         cosines = self._cosines(query)
+        shares = np.zeros(n_rows)
+        lexical: dict[str, npt.NDArray[np.float64]] = {}
+        for passage_language, part in self._languages.items():
+            scored = part.leg.score(query, query_language)
+            lexical[passage_language], shares[part.rows] = scored.scores, scored.shares
         passes = self._passing(doc_ids)
         found: list[tuple[float, int, _Leg]] = []
         for passage_language, part in self._languages.items():
             eligible = passes[part.rows]
             if language not in (None, passage_language) or not eligible.any():
                 continue
-            lexical = part.leg.score(query, query_language)
-            here = _Leg(cosines[part.rows], lexical.scores, eligible)
+            here = _Leg(cosines[part.rows], lexical[passage_language], eligible)
             top = max(self._config.candidates, wanted)
             positions = np.union1d(
-                candidates(here.cosines, eligible, top),
-                candidates(lexical.scores, eligible & (lexical.scores > 0), top),
+                candidates(here.cosines, eligible, top), candidates(here.lexical, eligible & (here.lexical > 0), top)
             )
-            fused = fuse(
-                standardise(here.cosines, cosines)[positions],
-                lexical.shares[positions],
-                self._weights.of(query_language, passage_language),
-            )
-            rows = part.rows[positions]
+            numbers = features(here.cosines, shares[part.rows], all_cosines=cosines, all_shares=shares)
+            fused = fuse(numbers[positions], self._weights.of(query_language, passage_language))
             found.extend(
                 (-float(score), int(row), here.at(int(position)))
-                for score, row, position in zip(fused, rows, positions, strict=True)
+                for score, row, position in zip(fused, part.rows[positions], positions, strict=True)
             )
         found.sort(key=lambda item: item[:2])
         return [

@@ -1,7 +1,7 @@
 """Learn the Arabic-English dictionary of `rag.dictionary` from parallel text.
 
     python -m training.dictionary DATA_DIR [--output rag/models/dictionary/ar-en.tsv] [--iterations 5]
-        [--min-probability 0.01] [--max-translations 12] [--seed-weight 20]
+        [--min-probability 0.01] [--max-translations 12] [--seed-weight 20] [--without NAME ...]
 
 IBM Model 1 (Brown et al., "The Mathematics of Statistical Machine Translation", 1993) with an empty word, by
 expectation maximisation in both directions over index terms without stop words. A pair counts with the geometric
@@ -59,13 +59,20 @@ PROSE = frozenset({"ud-pud", "african-storybook", "faq-sites"})
 MOST_TERMS = 60  # of a line; longer ones say little about which word means which
 
 Lines = list[tuple[str, str, float]]
+Table = dict[tuple[str, str], float]
 
 
-def read_pairs(sources: Sources, wall: Wall) -> Lines:
-    """Return ``(English, Arabic, weight)`` lines, each pair once, none of them inside the wall."""
+def read_pairs(sources: Sources, wall: Wall, *, without: Sequence[str] = ()) -> Lines:
+    """Return ``(English, Arabic, weight)`` lines, each pair once, none of them inside the wall.
+
+    Args:
+        sources: Where from.
+        wall: What must stay out.
+        without: Names of sources to leave out, and every line of theirs that stands elsewhere too.
+    """
     lines: Lines = []
-    seen: set[tuple[str, str]] = set()
     dropped: Counter[str] = Counter()
+    seen = {pair for name in without for pair in sources.parallel(name, "prose" if name in PROSE else "parallel")}
     for name, weight in WEIGHTS.items():
         for english, arabic in sources.parallel(name, "prose" if name in PROSE else "parallel"):
             if (english, arabic) in seen:
@@ -124,9 +131,7 @@ class Bitext:
         return p
 
 
-def probabilities(
-    sides: Sequence[tuple[Sequence[str], Sequence[str], float]], iterations: int
-) -> dict[tuple[str, str], float]:
+def probabilities(sides: Sequence[tuple[Sequence[str], Sequence[str], float]], iterations: int) -> Table:
     """Return p(target term | source term) by pair, the empty word left out."""
     bitext = Bitext(sides)
     p = bitext.learn(iterations)
@@ -136,12 +141,12 @@ def probabilities(
 
 
 def symmetric(
-    forward: dict[tuple[str, str], float],
-    backward: dict[tuple[str, str], float],
+    forward: Table,
+    backward: Table,
     *,
     min_probability: float,
     max_translations: int,
-) -> dict[tuple[str, str], float]:
+) -> Table:
     """Return p(target | source) from both directions.
 
     Args:
@@ -155,7 +160,7 @@ def symmetric(
         q = backward.get((target, source), 0.0)
         if q > 0:
             options.setdefault(source, []).append((float(np.sqrt(p * q)), target))
-    found: dict[tuple[str, str], float] = {}
+    found: Table = {}
     for source, scored in options.items():
         best = sorted(scored, key=lambda item: (-item[0], item[1]))[:max_translations]
         best = [(score, target) for score, target in best if score >= min_probability]
@@ -168,9 +173,20 @@ def symmetric(
     return found
 
 
-def write_dictionary(
-    path: Path, to_english: dict[tuple[str, str], float], to_arabic: dict[tuple[str, str], float]
-) -> int:
+def learn(lines: Lines, iterations: int, *, min_probability: float, max_translations: int) -> tuple[Table, Table]:
+    """Return p(English | Arabic) by (Arabic, English), and p(Arabic | English) by (English, Arabic)."""
+    sides = [(content_terms(english, "en"), content_terms(arabic, "ar"), weight) for english, arabic, weight in lines]
+    sides = [side for side in sides if 1 <= len(side[0]) <= MOST_TERMS and 1 <= len(side[1]) <= MOST_TERMS]
+    logger.info("%d lines with terms on both sides", len(sides))
+    to_arabic = probabilities(sides, iterations)
+    to_english = probabilities([(arabic, english, weight) for english, arabic, weight in sides], iterations)
+    return (
+        symmetric(to_english, to_arabic, min_probability=min_probability, max_translations=max_translations),
+        symmetric(to_arabic, to_english, min_probability=min_probability, max_translations=max_translations),
+    )
+
+
+def write_dictionary(path: Path, to_english: Table, to_arabic: Table) -> int:
     """Write the file that `rag.dictionary.Dictionary.load` reads; return its number of pairs.
 
     Args:
@@ -200,26 +216,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--min-probability", type=float, default=0.01, help="least p of a translation (default: 0.01)")
     parser.add_argument("--max-translations", type=int, default=12, help="most translations of a term (default: 12)")
     parser.add_argument("--seed-weight", type=float, default=20.0, help="weight of a glossary line (default: 20)")
+    parser.add_argument("--without", nargs="*", default=[], help="sources to leave out (default: none)")
     options = parser.parse_args(argv)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     begin = time.monotonic()
     sources = Sources(options.data_dir)
     wall = Wall.of_folder(options.data_dir / "eval")
-    lines = read_pairs(sources, wall)
+    lines = read_pairs(sources, wall, without=options.without)
     lines += [(english, arabic, options.seed_weight) for english, arabic in read_glossary()]
     wall.assert_clean(Pair(english, arabic, "dictionary", "", "en-ar") for english, arabic, _ in lines)
-    sides = [(content_terms(english, "en"), content_terms(arabic, "ar"), weight) for english, arabic, weight in lines]
-    sides = [side for side in sides if 1 <= len(side[0]) <= MOST_TERMS and 1 <= len(side[1]) <= MOST_TERMS]
-    logger.info("%d lines with terms on both sides", len(sides))
-    to_arabic = probabilities(sides, options.iterations)
-    to_english = probabilities([(ar, en, weight) for en, ar, weight in sides], options.iterations)
     limits = {"min_probability": options.min_probability, "max_translations": options.max_translations}
-    n_pairs = write_dictionary(
-        options.output, symmetric(to_english, to_arabic, **limits), symmetric(to_arabic, to_english, **limits)
-    )
+    to_english, to_arabic = learn(lines, options.iterations, **limits)
+    n_pairs = write_dictionary(options.output, to_english, to_arabic)
     meta = {
-        "flags": {"iterations": options.iterations, "seed_weight": options.seed_weight, **limits},
-        "lines": len(sides),
+        "flags": {
+            "iterations": options.iterations,
+            "seed_weight": options.seed_weight,
+            **limits,
+            "without": options.without,
+        },
+        "lines": len(lines),
         "pairs": n_pairs,
         "data": sources.hashes,
         "licences": sources.licences,

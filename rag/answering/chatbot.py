@@ -62,9 +62,9 @@ class Chatbot:
         if len(question) > limit:
             raise ValueError(f"the question has {len(question):,} characters; ask in at most {limit:,}")
         snapshot = self.retriever.snapshot()
-        answer = self._answer(understand(question), snapshot)
+        answer = self._answer(understand(snapshot.correct(question)), snapshot)
         verify(answer, snapshot.generation.documents)
-        return dataclasses.replace(answer, seconds=time.perf_counter() - started)
+        return dataclasses.replace(answer, question=question.strip(), seconds=time.perf_counter() - started)
 
     def stream(self, question: str) -> Iterator[Answer]:
         """Answer one question in growing answers, a statement more each time; the last one is whole.

@@ -207,6 +207,18 @@ def test_a_moved_document_keeps_its_vectors_and_its_text(build, corpus, store, f
     assert_as_if_built_from_nothing(corpus, store, fake_embedder, tmp_path)
 
 
+def test_a_document_that_takes_on_the_content_of_its_namesake(
+    build, corpus, store, fake_embedder, tmp_path, make_corpus
+):
+    make_corpus(corpus, {"one/notes.txt": "The first text.", "two/notes.txt": "The second text."})
+    build()
+    make_corpus(corpus, {"one/notes.txt": "The second text."})
+    report = build()
+    assert (report.updated, report.unchanged, report.embedded) == (1, 4, 0)
+    assert store.open_current().documents["one/notes.txt"].text == "The second text."
+    assert_as_if_built_from_nothing(corpus, store, fake_embedder, tmp_path)
+
+
 def test_a_renamed_document_gets_the_title_of_its_new_name(build, corpus, store, fake_embedder, tmp_path):
     build()
     (corpus / "notes.txt").rename(corpus / "influencer pay.txt")

@@ -187,10 +187,11 @@ def test_a_damaged_previous_generation_is_not_the_one_kept(store, draft):
 
 def test_generations_are_ordered_by_number_not_by_name(store, draft):
     write(store, draft)
-    (store.index_dir / "gen-000001").rename(store.index_dir / "gen-999999")
-    (store.index_dir / "CURRENT").write_text("gen-999999\n")
+    (store.index_dir / "CURRENT").write_text("gen-999998\n")
+    assert write(store, draft) == "gen-999999"
     assert write(store, draft) == "gen-1000000"
-    assert store.generations()[-1] == "gen-1000000" and store.open_current().name == "gen-1000000"
+    assert store.generations() == ["gen-999999", "gen-1000000"]
+    assert store.open_current().name == "gen-1000000" and store.rollback() == "gen-999999"
 
 
 # ---- no index, damaged index

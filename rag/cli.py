@@ -189,7 +189,13 @@ def _eval(args: argparse.Namespace) -> int:
 def _serve(args: argparse.Namespace) -> int:
     from rag.server import serve
 
-    serve(args.host, args.port, index_dir=args.index_dir, corpus_dirs=[args.corpus_dir])
+    serve(
+        args.host,
+        args.port,
+        index_dir=args.index_dir,
+        corpus_dirs=[args.corpus_dir],
+        on_ready=lambda address: print(f"Sanad answers on {address}", file=sys.stderr, flush=True),
+    )
     return 0
 
 

@@ -443,6 +443,8 @@ def test_the_interface_switches_language_and_theme_and_remembers_both(visitor):
 def test_on_a_phone_nothing_runs_off_the_screen(visitor):
     person = visitor(viewport={"width": 390, "height": 844}, locale="ar-EG")
     reply = person.ask("كيف تُنظَّف الغلاية؟")
+    asked, shown = (person.page.locator(part).bounding_box() for part in (".question", "#sanad-transcript"))
+    assert shown["y"] <= asked["y"] < shown["y"] + shown["height"]  # the answer is read from its question down
     width = "document.documentElement.scrollWidth"
     assert person.page.evaluate(width) <= 390
     assert person.open(reply.locator(".chip").first)

@@ -246,5 +246,8 @@ def serve(
         name = f"[{address[0]}]" if ":" in address[0] else address[0]
         if on_ready is not None:
             on_ready(f"http://{name}:{address[1]}")
-        config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+        # An open page holds a connection for its events: stopping does not wait for the reader to close it.
+        config = uvicorn.Config(
+            app, log_level="warning", access_log=False, server_header=False, timeout_graceful_shutdown=2
+        )
         uvicorn.Server(config).run(sockets=[listener])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -316,7 +318,9 @@ def create_ui(service: Service) -> gr.Blocks:
 def mount_ui(app: fastapi.FastAPI, service: Service) -> None:
     """Put the page at ``/`` of ``app``. Routes added to ``app`` before stay in front of it."""
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-    os.environ.setdefault("GRADIO_TEMP_DIR", tempfile.mkdtemp(prefix="sanad-uploads-"))
+    if "GRADIO_TEMP_DIR" not in os.environ:
+        folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="sanad-uploads-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
 
     style = (_STATIC / "style.css").read_text(encoding="utf-8")
     script = (_STATIC / "head.js").read_text(encoding="utf-8")

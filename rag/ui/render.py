@@ -228,15 +228,20 @@ def _origin(title: str, heading: Sequence[str], page: int | None) -> str:
     trail = [part for part in heading if part != title][-1:]
     place = "".join(f' <span class="trail"><bdi dir="auto">{escape(part)}</bdi></span>' for part in trail)
     number = f' <span class="trail">{words("page", number=page)}</span>' if page else ""
-    return f'<span class="origin"><bdi class="name" dir="auto">{escape(title)}</bdi>{place}{number}</span>'
+    way = text_direction(title, "und")
+    return f'<span class="origin" dir="{way}"><bdi class="name">{escape(title)}</bdi>{place}{number}</span>'
 
 
 def _nearest(hits: Sequence[Hit]) -> str:
     rows = ""
     for hit in hits[:_NEAREST]:
         passage = hit.passage
-        text = passage.text if len(passage.text) <= _SNIPPET else passage.text[:_SNIPPET].rsplit(" ", 1)[0] + "…"
         place = _place(passage.doc_id, passage.start, passage.end, passage.text)
+        text = passage.text
+        for heading in passage.heading:  # the line above says it already
+            text = text.removeprefix(heading).lstrip()
+        text = text or passage.text
+        text = text if len(text) <= _SNIPPET else text[:_SNIPPET].rsplit(None, 1)[0] + "…"
         rows += (
             f'<li><button type="button" class="near" {place}>'
             f"{_origin(passage.title, passage.heading, passage.page)}"

@@ -52,8 +52,8 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "upload_title": ("أضف مستندات", "Add documents"),
     "upload_hint": (
-        "اسحب الملفات إلى هنا أو اضغط للاختيار: {suffixes}، حتى {size} ميغابايت للملف.",
-        "Drop files here or press to choose: {suffixes}, up to {size} MB each.",
+        "الأنواع: {suffixes}. حتى {size} ميغابايت للملف.",
+        "Types: {suffixes}. Up to {size} MB each.",
     ),
     "rebuild": ("حدّث الفهرس", "Update the index"),
     "rebuild_hint": (

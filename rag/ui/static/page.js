@@ -100,17 +100,18 @@ document.addEventListener("click", (event) => {
 });
 document.addEventListener("keydown", (event) => { if (event.key === "Escape") closeSource(); });
 
-// -- the conversation stays at its end, unless the reader has scrolled up ---------------------------------------
+// -- a growing answer is followed until its question is at the top, unless the reader has scrolled away -----------
 function follow(transcript) {
-  let count = 0, following = true;
-  transcript.addEventListener("scroll", () => {
-    following = transcript.scrollHeight - transcript.scrollTop - transcript.clientHeight < 120;
-  });
+  let count = 0, following = true, own = 0;
+  transcript.addEventListener("scroll", () => { if (Math.abs(transcript.scrollTop - own) > 40) following = false; });
   new MutationObserver(() => {
-    const turns = transcript.querySelectorAll(".turn").length;
-    if (turns > count) following = true;
-    count = turns;
-    if (following) transcript.scrollTop = transcript.scrollHeight;
+    const turns = transcript.querySelectorAll(".turn");
+    if (turns.length > count) following = true;
+    count = turns.length;
+    if (!following || !count) return;
+    const top = turns[count - 1].getBoundingClientRect().top - transcript.getBoundingClientRect().top;
+    own = Math.min(transcript.scrollTop + top - 20, transcript.scrollHeight - transcript.clientHeight);
+    transcript.scrollTop = own;
   }).observe(transcript, { childList: true, subtree: true, characterData: true });
 }
 (function wait() {

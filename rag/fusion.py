@@ -119,8 +119,12 @@ def features(cosines: FloatArray, shares: FloatArray, *, all_cosines: FloatArray
 
 
 def fuse(rows: FloatArray, weights: PairWeights) -> FloatArray:
-    """Return one score for each row of `features`, shape (n,); higher is better, comparable across languages."""
-    scores: FloatArray = rows @ np.array([weights.dense, weights.lexical, weights.share, weights.bias])
+    """Return one score for each row of `features`, shape (n,); higher is better, comparable across languages.
+
+    Equal rows have equal scores, whatever other rows stand beside them: no matrix product, which rounds by shape.
+    """
+    dense, lexical, share, one = rows.T
+    scores: FloatArray = weights.dense * dense + weights.lexical * lexical + weights.share * share + weights.bias * one
     return scores
 
 

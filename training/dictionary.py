@@ -26,6 +26,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.text.analyzers import content_terms
+from rag.text.transliteration import similarity, skeleton
 from training.data import Pair, Sources, Wall
 
 logger = logging.getLogger(__name__)
@@ -56,6 +57,7 @@ WEIGHTS = {
     "faq-sites": 1.5,
 }
 PROSE = frozenset({"ud-pud", "african-storybook", "faq-sites"})
+ALIKE, LEAST_ALIKE = 10.0, 0.7
 MOST_TERMS = 60  # of a line; longer ones say little about which word means which
 
 Lines = list[tuple[str, str, float]]
@@ -120,8 +122,11 @@ class Bitext:
         self.pair_source, self.pair_target = np.divmod(pairs, len(self.target))  # (n_pairs,)
 
     def learn(self, iterations: int) -> npt.NDArray[np.float64]:
-        """Return p(target | source) of each pair, shape (n_pairs,), after that many rounds."""
-        p = 1.0 / np.bincount(self.pair_source)[self.pair_source]
+        """Return p(target | source) of each pair, shape (n_pairs,), after that many rounds.
+
+        Pairs that sound alike begin with a lead: a name that stands in one line only could be any word of it.
+        """
+        p = self._lead() / np.bincount(self.pair_source)[self.pair_source]
         for _ in range(iterations):
             here = p[self.pair_of_link]
             total = np.bincount(self.slots, here, minlength=len(self.weights))
@@ -129,6 +134,22 @@ class Bitext:
             counts = np.bincount(self.pair_of_link, share, minlength=len(p))
             p = counts / np.bincount(self.pair_source, counts)[self.pair_source]
         return p
+
+    def _lead(self) -> npt.NDArray[np.float64]:
+        """Return ALIKE for each pair that sounds alike across the scripts, 1 for the others; shape (n_pairs,)."""
+        numbers: dict[str, int] = {}
+        sides = []
+        for terms, blank in ((self.source, -1), (self.target, -2)):
+            keys = (skeleton(term) if term.isalpha() else "" for term in terms)
+            sides.append(np.array([numbers.setdefault(k, len(numbers)) if len(k) >= 2 else blank for k in keys]))
+        lead = np.ones(len(self.pair_source))
+        sources, targets = list(self.source), list(self.target)
+        for pair in np.flatnonzero(sides[0][self.pair_source] == sides[1][self.pair_target]):
+            words = sources[self.pair_source[pair]], targets[self.pair_target[pair]]
+            arabic, english = sorted(words, key=str.isascii)
+            if not arabic.isascii() and english.isascii() and similarity(arabic, english) >= LEAST_ALIKE:
+                lead[pair] = ALIKE
+        return lead
 
 
 def probabilities(sides: Sequence[tuple[Sequence[str], Sequence[str], float]], iterations: int) -> Table:

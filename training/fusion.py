@@ -160,7 +160,7 @@ class Collection:
         for language, rows in self._rows.items():
             shares[rows] = self._legs[language].score(query.text, query.language).shares
         parts, pairs, right = [], [], []
-        for number, (language, rows) in enumerate(self._rows.items()):
+        for number, rows in enumerate(self._rows.values()):
             numbers = features(cosines[rows], shares[rows], all_cosines=cosines, all_shares=shares)
             best = [np.argsort(-values[rows], kind="stable")[:CANDIDATES] for values in (cosines, shares)]
             kept = np.unique(np.concatenate([*best, np.flatnonzero(is_right[rows])]))

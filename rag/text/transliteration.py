@@ -112,6 +112,11 @@ def _distance(arabic: tuple[str, ...], english: tuple[str, ...]) -> float:
     return previous[-1]
 
 
+def skeleton(word: str) -> str:
+    """Return the classes of a folded word's consonants; words of both scripts that sound alike have the same."""
+    return _skeleton(_english_sounds(word) if word.isascii() else _arabic_sounds(word))
+
+
 def similarity(arabic: str, english: str) -> float:
     """Say how alike two folded words sound, in [0, 1]; 1 is as alike as the two scripts can show.
 

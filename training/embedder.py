@@ -337,13 +337,13 @@ def finish(args: argparse.Namespace) -> None:
     paths = sorted(args.run.glob("step-*.safetensors"))
     loaded = [{k: v.float() for k, v in load_file(p).items()} for p in paths]
     names = [p.stem for p in paths]
-    candidates: dict[str, dict[str, Tensor]] = {names[-1]: loaded[-1]}
+    candidates: dict[str, dict[str, Tensor]] = dict(zip(names, loaded, strict=True))
     for count in args.means:
         if len(loaded) >= count:
             mean = {k: sum(s[k] for s in loaded[-count:]) / count for k in loaded[-1]}
             candidates[f"mean of the last {count}"] = mean
     scores = [{k: v for k, v in point.items() if k not in ("step", "minutes")} for point in meta["curve"]]
-    results = {"start": scores[0], names[-1]: scores[-1]}
+    results = {"start": scores[0], **dict(zip(names, scores[1:], strict=True))}
     for name, state in candidates.items():
         if name not in results:
             model.load_whole(state)
@@ -357,9 +357,14 @@ def finish(args: argparse.Namespace) -> None:
         results[name] = measure_dev(model, dev)
         log(args, f"{name}: {results[name]}")
     floor = results["start"]["en-en"] - args.tolerance
-    fit = [n for n in candidates if results[n]["en-en"] >= floor]
+    fit = [
+        name
+        for name in candidates
+        if results[name]["en-en"] >= floor
+        and all(results[name][pair] > results["start"][pair] for pair in ("ar-ar", "ar-en", "en-ar"))
+    ]
     if not fit:
-        raise SystemExit(f"no candidate keeps English at {floor:.4f}: {results}")
+        raise SystemExit(f"no candidate keeps English at {floor:.4f} and betters the other pairs: {results}")
     best = max(fit, key=lambda n: results[n]["score"])
     half = {k: v.half() if v.is_floating_point() else v for k, v in candidates[best].items() if k in start}
     model.load_whole(half)  # what is measured below is what is written

@@ -1,4 +1,4 @@
-"""PDF through PDFium: pages of glyphs become lines (``pdf_page``), lines become blocks (``pdf_blocks``).
+"""PDF through PDFium: glyphs (``pdf_glyphs``) become lines (``pdf_lines``), lines become blocks (``pdf_blocks``).
 
 PDFium is fast, and may abort the process on a hostile file; it runs in the child process only.
 """
@@ -12,7 +12,8 @@ import pypdfium2  # type: ignore[import-untyped]
 from rag.loaders.bidi import is_mirrored_arabic
 from rag.loaders.blocks import Parsed, UnreadableError, compose, is_plausible_title, one_line
 from rag.loaders.pdf_blocks import to_blocks
-from rag.loaders.pdf_page import PageGlyphs, page_lines, read_glyphs
+from rag.loaders.pdf_glyphs import PageGlyphs, read_glyphs
+from rag.loaders.pdf_lines import page_lines
 
 _MAX_UNKNOWN_SHARE = 0.1
 

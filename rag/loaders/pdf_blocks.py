@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from rag.loaders.blocks import Block, row
-from rag.loaders.pdf_page import Line
+from rag.loaders.pdf_lines import Line
 from rag.loaders.text import split_marker
 
 _HEADING_RATIO = 1.12  # of the size of the body

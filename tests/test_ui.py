@@ -169,6 +169,17 @@ def test_an_answer_shows_each_statement_with_its_number_and_its_source():
     assert "writing" in growing and 'class="sources"' not in growing
 
 
+def test_an_answer_that_was_stopped_is_no_trouble():
+    from rag.ui.page import _ended
+
+    cut, half = Turn("a", "en"), Turn("b", "en", answer_of("The quote.", "The quote."))
+    ended = _ended([cut, half, Turn("c", "en", error="error")])
+    assert [turn.error for turn in ended] == ["stopped", "", "error"]
+    html = render_turns(ended[:2])
+    assert "Stopped here." in text_of(html) and "The quote." in text_of(html)
+    assert "writing" not in html and "alert" not in html and 'class="sources"' in html
+
+
 def test_quoted_lines_with_the_same_cells_become_a_table_and_others_a_list():
     def shown(text: str) -> str:
         return render_turns([Turn("q", "en", answer_of(text, text, kind="item"), is_done=True)])

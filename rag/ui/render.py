@@ -156,6 +156,8 @@ def _turn(turn: Turn) -> str:
 
 def _reply(turn: Turn) -> str:
     answer = turn.answer
+    if turn.error == "stopped":
+        return f'<div class="reply stopped"><p class="looking">{words("stopped")}</p></div>'
     if turn.error:
         detail = f'<small dir="auto">{escape(turn.detail)}</small>' if turn.detail else ""
         return f'<div class="reply trouble" role="alert"><p>{words(turn.error)}</p>{detail}</div>'

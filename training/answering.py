@@ -63,7 +63,7 @@ def collect(data: Path, corpus: Path, rng: random.Random) -> list[Asked]:
     def write(doc_id: str, text: str) -> None:
         (corpus / doc_id).write_text(text, encoding="utf-8")
 
-    for name, wanted in (("arcd.ar.train", 545), ("tydiqa_goldp.en.train", 450), ("squadshifts_new_wiki.en.all", 450)):
+    for name, wanted in (("arcd.ar.train", 300), ("tydiqa_goldp.en.train", 150), ("squadshifts_new_wiki.en.all", 150)):
         contexts = {c["context_id"]: c for c in read_jsonl(data / "qa_train" / f"{name}.contexts.jsonl.zst")}
         records = [q for q in read_jsonl(data / "qa_train" / f"{name}.jsonl.zst") if q["answerable"]]
         records = [q for q in records if q["answers"] and not q.get("eval_overlap")]
@@ -87,7 +87,7 @@ def collect(data: Path, corpus: Path, rng: random.Random) -> list[Asked]:
         write(doc_id, contexts[record["context_id"]]["text"])
         asked.append(Asked(record.get("question_en") or record["question"], doc_id, ()))
     sections = [r for r in read_jsonl(data / "prose" / "wiki-ar.ar.jsonl.zst") if 60 <= len(r["text"].split()) <= 200]
-    for i, record in enumerate(rng.sample(sections, 500)):
+    for i, record in enumerate(rng.sample(sections, 300)):
         write(f"wiki-ar-{i}.txt", record["text"])
     rng.shuffle(asked)
     return asked
@@ -98,9 +98,9 @@ def describe(
 ) -> tuple[list[tuple[tuple[float, ...], bool]], tuple[float, ...], bool] | None:
     """Return the units with their labels, the answerability features and whether the gold document was retrieved."""
     question = understand(asked.text)
-    hits: list[Hit] = retrieve(question, snapshot, top_k=TOP_K + 3 if leave_out else TOP_K)
+    hits = retrieve(question, snapshot, top_k=TOP_K + 2 if leave_out else TOP_K)
     if leave_out:
-        kept = [hit for hit in hits if hit.passage.doc_id != asked.doc_id][:TOP_K]
+        kept = [hit for hit in hits if hit.passage.doc_id != asked.doc_id]
         hits = [Hit(h.passage, h.score, i, h.dense_score, h.bm25_score) for i, h in enumerate(kept, start=1)]
     matcher = TermMatcher(question, snapshot.idf, snapshot.translate)
     candidates = candidates_of(question, hits, snapshot.document, matcher, reader, unit)

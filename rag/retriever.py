@@ -103,6 +103,11 @@ class Snapshot:
         self._doc_ids = doc_ids
         self._doc_of_row = np.array([doc_ids[passage.doc_id] for passage in generation.passages], dtype=np.int64)
 
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """Return the languages of the passages, ISO 639-1, the one with most passages first."""
+        return tuple(sorted(self._languages, key=lambda language: (-len(self._languages[language].rows), language)))
+
     def document(self, doc_id: str) -> Document:
         """Return a document of this generation.
 

@@ -115,12 +115,21 @@ class Chatbot:
 
 
 def retrieve(question: Question, snapshot: Snapshot, *, top_k: int) -> list[Hit]:
-    """Retrieve ``top_k`` passages for the question and, in a comparison, up to two more for each of its sides."""
-    hits = snapshot.search(question.text, top_k=top_k)
-    known = {hit.passage.passage_id for hit in hits}
-    for side in question.sides:
-        for hit in snapshot.search(side, top_k=2):
-            if hit.passage.passage_id not in known:
-                known.add(hit.passage.passage_id)
-                hits.append(dataclasses.replace(hit, rank=len(hits) + 1))
-    return hits
+    """Retrieve passages to read, best first: of each language on its own, and in a comparison for each side as well.
+
+    Scores of passages in different languages are hard to compare, so no language may crowd out another: half of
+    ``top_k`` and one more are read of the question's language (``top_k`` where there is no other), as many of the
+    largest other language, two of each further one.
+    """
+    languages = snapshot.languages
+    others = [language for language in languages if language != question.language]
+    share = top_k if len(languages) == 1 else top_k // 2 + 1
+    hits: list[Hit] = []
+    for language in languages:
+        wanted = share if language in (question.language, *others[:1]) else 2
+        hits.extend(snapshot.search(question.text, top_k=wanted, language=language))
+        for side in question.sides:
+            hits.extend(snapshot.search(side, top_k=1, language=language))
+    best = {hit.passage.passage_id: hit for hit in sorted(hits, key=lambda hit: hit.score)}
+    ranked = sorted(best.values(), key=lambda hit: (-hit.score, hit.passage.passage_id))
+    return [dataclasses.replace(hit, rank=rank) for rank, hit in enumerate(ranked, start=1)]

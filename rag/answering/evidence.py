@@ -162,6 +162,7 @@ def candidates_of(
             _fits(question.kind, text, unit.kind),
             float(text.rstrip().endswith(("?", "؟"))),
             float(len(text.split()) < 4),
+            float(hit.passage.language != question.language),
         )
         result.append(Candidate(hit, unit, text, features, model.probability(features)))
     result.sort(key=lambda candidate: -candidate.score)

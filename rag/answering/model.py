@@ -18,6 +18,7 @@ UNIT_FEATURES = (
     "kind",
     "is_question",
     "is_short",
+    "is_cross",
 )
 ANSWER_FEATURES = ("unit", "coverage", "missing", "passage_score", "passage_cosine", "cosine", "lead", "is_cross")
 

@@ -13,7 +13,7 @@ import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -58,11 +58,15 @@ class Embedder:
         dim: Length of a vector.
         max_tokens: Tokens of a passage, special tokens included, that the model reads; the rest is cut off.
             Counted by `count_tokens`; the passage prompt is already subtracted.
+        fingerprint: What decides the vectors, for the manifest of an index; equal but for ``name`` means equal
+            vectors. ``weights``, ``tokenizer`` and ``modules`` (the configuration of the network and its pooling)
+            are sha256 sums in hex.
     """
 
     def __init__(self, folder: Path, *, name: str, device: str | None = None) -> None:
         """Load the model in ``folder``; see `Embedder.open`, which also finds it."""
         _check_folder(folder, name)
+        hashes = _hash_folder(folder)  # now, so that they stand for the weights that are loaded next
         # The one home of sentence-transformers; imported here so that `import rag` stays quick.
         from sentence_transformers import SentenceTransformer
         from transformers.utils import logging as transformers_logging
@@ -88,7 +92,6 @@ class Embedder:
                 transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call]
         self._model.eval()
         self.name = name
-        self._folder = folder
         self._lock = threading.RLock()
         self._query_cache: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
         self.query_prompt, self.passage_prompt = resolve_prompts(self._model.prompts, name)
@@ -96,6 +99,7 @@ class Embedder:
         self.dim = int(self._model.encode([""], show_progress_bar=False).shape[1])
         prompt_tokens = self._count([self.passage_prompt])[0] - self._count([""])[0] if self.passage_prompt else 0
         self.max_tokens = self._window - prompt_tokens
+        self.fingerprint = self._fingerprint(hashes)
 
     @classmethod
     def open(cls, name_or_path: str | Path | None = None, *, device: str | None = None) -> Embedder:
@@ -118,30 +122,6 @@ class Embedder:
             is_built_in = path.resolve() == DEFAULT_EMBEDDER.resolve()
             return cls(path, name="built-in" if is_built_in else str(name_or_path), device=device)
         return cls(_hub_folder(name_or_path), name=str(name_or_path), device=device)
-
-    @cached_property
-    def fingerprint(self) -> dict[str, str | int]:
-        """What decides the vectors, for the manifest of an index; equal but for ``name`` means equal vectors.
-
-        ``weights``, ``tokenizer`` and ``modules`` (the configuration of the network and its pooling) are
-        sha256 sums in hex.
-        """
-        with self._lock:
-            weights = _hash_files(self._folder, _WEIGHTS)
-            tokenizer = _hash_files(self._folder, _TOKENIZER)
-            modules = _hash_files(self._folder, ("*config.json", "modules.json"), skipped=(*_TOKENIZER, "config_sent*"))
-        pooling = next((str(m.pooling_mode) for m in self._model.modules() if hasattr(m, "pooling_mode")), "none")
-        return {
-            "name": self.name,
-            "weights": weights,
-            "tokenizer": tokenizer,
-            "modules": modules,
-            "pooling": pooling,
-            "query_prompt": self.query_prompt,
-            "passage_prompt": self.passage_prompt,
-            "window": self._window,
-            "dim": self.dim,
-        }
 
     def encode_queries(self, queries: Sequence[str]) -> npt.NDArray[np.float32]:
         """Embed queries.
@@ -185,6 +165,18 @@ class Embedder:
         """Count the model's tokens in each text, special tokens included, prompts not."""
         with self._lock:
             return self._count([_clean(text) for text in texts])
+
+    def _fingerprint(self, hashes: Mapping[str, str]) -> dict[str, str | int]:
+        pooling = next((str(m.pooling_mode) for m in self._model.modules() if hasattr(m, "pooling_mode")), "none")
+        return {
+            "name": self.name,
+            **hashes,
+            "pooling": pooling,
+            "query_prompt": self.query_prompt,
+            "passage_prompt": self.passage_prompt,
+            "window": self._window,
+            "dim": self.dim,
+        }
 
     def _count(self, texts: list[str]) -> list[int]:
         if not texts:
@@ -338,6 +330,14 @@ def _hub_folder(name_or_path: str | Path) -> Path:
             f"there is no folder {name}, no such model in the local cache, and the hub gave none "
             f"({_first_line(error)}). {remedy}, and check the connection"
         ) from error
+
+
+def _hash_folder(folder: Path) -> dict[str, str]:
+    return {
+        "weights": _hash_files(folder, _WEIGHTS),
+        "tokenizer": _hash_files(folder, _TOKENIZER),
+        "modules": _hash_files(folder, ("*config.json", "modules.json"), skipped=(*_TOKENIZER, "config_sent*")),
+    }
 
 
 def _hash_files(folder: Path, patterns: Sequence[str], *, skipped: Sequence[str] = ()) -> str:

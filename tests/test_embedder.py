@@ -235,3 +235,13 @@ def test_nothing_is_printed_while_a_model_loads_and_encodes(capfd):
     captured = capfd.readouterr()
     assert captured.out == ""
     assert captured.err == ""
+
+
+def test_the_fingerprint_is_of_the_weights_that_were_loaded(tmp_path):
+    copy = tmp_path / "model"
+    shutil.copytree(DEFAULT_EMBEDDER, copy)
+    model = Embedder.open(copy)
+    with (copy / "model.safetensors").open("r+b") as file:
+        file.seek(-1, 2)
+        file.write(b"\x01")
+    assert model.fingerprint["weights"] == Embedder.open().fingerprint["weights"]

@@ -53,15 +53,23 @@ class KnownVectors:
     """An embedder that looks the vectors of the questions up, so that a run does not embed them for each collection."""
 
     def __init__(self, embedder: Embedder, questions: dict[str, npt.NDArray[np.float32]]) -> None:
-        self.name, self.fingerprint, self._questions = embedder.name, embedder.fingerprint, questions
+        self.name, self.fingerprint = embedder.name, embedder.fingerprint
+        self._embedder, self._questions = embedder, questions
 
     def encode_queries(self, queries: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Return the vectors of questions of the benchmark."""
+        """Return the vectors of queries; only those that are no question of the benchmark are embedded."""
+        for query in queries:
+            if query not in self._questions:  # a question whose spelling was put right
+                self._questions[query] = self._embedder.encode_queries([query])[0]
         return np.stack([self._questions[query] for query in queries])
 
     def encode_passages(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Refuse: passages are embedded before."""
-        raise NotImplementedError
+        """Embed passages."""
+        return self._embedder.encode_passages(texts)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Count the model's tokens in each text."""
+        return self._embedder.count_tokens(texts)
 
 
 class Xquad:

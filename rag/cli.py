@@ -83,12 +83,17 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--details", metavar="FILE", help="write what happened to each question, as JSON Lines")
 
     serve = add("serve", _serve, "Serve the chat and the HTTP API.", index=False)
+    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    serve.add_argument("--port", type=_port, default=7860, help="port to listen on, 0 for any (default: %(default)s)")
     serve.add_argument("--index-dir", default=DEFAULT_INDEX_DIR, metavar="DIR", help="the index (default: %(default)s)")
     serve.add_argument(
-        "--corpus-dir", default=DEFAULT_CORPUS_DIR, metavar="DIR", help="the documents (default: %(default)s)"
+        "--corpus-dir",
+        action="append",
+        metavar="DIR",
+        help=f"a folder that a rebuild reads; may be given several times (default: {DEFAULT_CORPUS_DIR})",
     )
-    serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    serve.add_argument("--port", type=_positive, default=7860, help="port to listen on (default: %(default)s)")
+    serve.add_argument("--upload-dir", metavar="DIR", help="where uploads are kept (default: CORPUS_DIR/uploads)")
+    serve.add_argument("--embedder", metavar="NAME_OR_PATH", help="the embedder the index was built with")
 
     add("verify", _verify, "Check every file of the index against its checksum.")
     add("rollback", _rollback, "Go back to the previous generation of the index.")
@@ -104,6 +109,12 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return value
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
+    return int(text)
 
 
 def _print_json(value: Any) -> None:
@@ -193,7 +204,9 @@ def _serve(args: argparse.Namespace) -> int:
         args.host,
         args.port,
         index_dir=args.index_dir,
-        corpus_dirs=[args.corpus_dir],
+        corpus_dirs=args.corpus_dir or [DEFAULT_CORPUS_DIR],
+        upload_dir=args.upload_dir,
+        embedder=args.embedder,
         on_ready=lambda address: print(f"Sanad answers on {address}", file=sys.stderr, flush=True),
     )
     return 0

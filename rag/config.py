@@ -54,11 +54,14 @@ class ChunkingConfig:
 class RetrievalConfig:
     """How dense and BM25 scores become one ranking.
 
-    ``candidates`` is how many passages each leg contributes to fusion.
+    ``candidates`` is how many passages each leg contributes to fusion. ``own_language_bonus`` is added to the fused
+    score of passages in the query's language: the learnt weights put equally good passages of two languages level,
+    and people would rather read their own.
     """
 
     top_k: int = 5
     candidates: int = 100
+    own_language_bonus: float = 1.0
 
     def __post_init__(self) -> None:
         _require(self.top_k >= 1, f"top_k must be at least 1, got {self.top_k}")

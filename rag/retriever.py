@@ -225,6 +225,8 @@ class Snapshot:
             )
             numbers = features(here.cosines, shares[part.rows], all_cosines=cosines, all_shares=shares)
             fused = fuse(numbers[positions], self._weights.of(query_language, passage_language))
+            if passage_language == query_language:
+                fused = fused + self._config.own_language_bonus
             found.extend(
                 (-float(score), int(row), here.at(int(position)))
                 for score, row, position in zip(fused, part.rows[positions], positions, strict=True)

@@ -77,3 +77,14 @@ def make_corpus() -> Callable[[Path, Mapping[str, str | bytes]], Path]:
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def demo_index(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an index of the demo corpus, built once with the built-in models. Read only."""
+    from rag import build_index
+
+    index = tmp_path_factory.mktemp("demo") / "index"
+    report = build_index(Path(__file__).parent.parent / "corpus", index)
+    assert not report.failed, report.failed
+    return index

@@ -1,6 +1,14 @@
 import pytest
 
-from rag.answering.quotes import UnitKind, block_of, split_lines, units_of, with_antecedent
+from rag.answering.quotes import (
+    UnitKind,
+    block_of,
+    paragraph_of,
+    sentences_after,
+    split_lines,
+    units_of,
+    with_antecedent,
+)
 from rag.datatypes import Document, Heading
 
 TEXT = """Planning
@@ -109,3 +117,11 @@ def test_lines_of_a_block_lose_their_marks_and_nothing_else():
         ("اثنان", True),
         ("a | b", True),
     ]
+
+
+def test_a_paragraph_is_the_line_of_its_sentence_and_the_rest_of_it_follows(document):
+    unit = unit_at(document, "A plan has a goal.")
+    start, end = paragraph_of(document, unit)
+    assert TEXT[start:end] == "A plan has a goal. It also has a date! Follow these steps:"
+    assert [TEXT[a:b] for a, b in sentences_after(document, unit)] == ["It also has a date!", "Follow these steps:"]
+    assert sentences_after(document, unit_at(document, "After the list.")) == []

@@ -3,7 +3,10 @@ import pytest
 from rag.text.spelling import SpellChecker
 
 CHECKER = SpellChecker(
-    ["Social commerce sells; followers buy. Customer acquisition, vanity metrics, marketing.", "تسويق المؤثرين عبر الإعلانات"]
+    [
+        "Social commerce sells; followers buy. Customer acquisition, vanity metrics, marketing.",
+        "تسويق المؤثرين عبر الإعلانات",
+    ]
 )
 
 

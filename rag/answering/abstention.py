@@ -1,7 +1,6 @@
 """When not to answer: what tells a question that the documents answer from one that they do not.
 
-Fitted on training questions asked twice: of an index with the document that answers, and of the same index without it,
-where everything near the subject is still there.
+Fitted on small collections of training passages, asked questions of which some are about passages left out.
 """
 
 from __future__ import annotations
@@ -15,7 +14,11 @@ from rag.text import terms
 
 
 def answerability_features(
-    question: Question, candidates: Sequence[Candidate], matcher: TermMatcher, *, background: float
+    question: Question,
+    candidates: Sequence[Candidate],
+    matcher: TermMatcher,
+    *,
+    background: float,
 ) -> tuple[float, ...]:
     """Describe how likely it is that the best candidate answers at all, in the order of `model.ANSWER_FEATURES`.
 
@@ -29,13 +32,12 @@ def answerability_features(
     passage = best.hit.passage
     around = set(terms(f"{passage.context}\n{passage.text}", passage.language))
     score = min(max(best.score, 1e-6), 1 - 1e-6)
+    nearest = max(candidate.hit.dense_score for candidate in candidates)
     return (
         math.log(score / (1 - score)),
+        nearest,
+        nearest - background,
         matcher.coverage(around, passage.language),
-        matcher.missing(around, passage.language),
-        max(candidate.hit.score for candidate in candidates),
-        best.hit.dense_score,
-        best.features[0],
-        max(candidate.hit.dense_score for candidate in candidates) - background,
         float(passage.language != question.language),
+        float(question.language == "ar"),
     )

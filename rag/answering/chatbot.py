@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from rag.answering.abstention import answerability_features
 from rag.answering.citations import verify
@@ -90,7 +90,10 @@ class Chatbot:
         confidence = 0.0
         if candidates:
             features = answerability_features(
-                question, candidates, matcher, background=snapshot.background(question.text)
+                question,
+                candidates,
+                matcher,
+                background=snapshot.background(question.text),
             )
             confidence = self._model.answer.probability(features)
         threshold = self._model.threshold if self.config.threshold is None else self.config.threshold
@@ -114,12 +117,14 @@ class Chatbot:
         )
 
 
-def retrieve(question: Question, snapshot: Snapshot, *, top_k: int) -> list[Hit]:
+def retrieve(
+    question: Question, snapshot: Snapshot, *, top_k: int, doc_ids: Collection[str] | None = None
+) -> list[Hit]:
     """Retrieve passages to read, best first: of each language on its own, and in a comparison for each side as well.
 
     Scores of passages in different languages are hard to compare, so no language may crowd out another: half of
     ``top_k`` and one more are read of the question's language (``top_k`` where there is no other), as many of the
-    largest other language, two of each further one.
+    largest other language, two of each further one. ``doc_ids`` restricts the documents.
     """
     languages = snapshot.languages
     others = [language for language in languages if language != question.language]
@@ -127,9 +132,9 @@ def retrieve(question: Question, snapshot: Snapshot, *, top_k: int) -> list[Hit]
     hits: list[Hit] = []
     for language in languages:
         wanted = share if language in (question.language, *others[:1]) else 2
-        hits.extend(snapshot.search(question.text, top_k=wanted, language=language))
+        hits.extend(snapshot.search(question.text, top_k=wanted, language=language, doc_ids=doc_ids))
         for side in question.sides:
-            hits.extend(snapshot.search(side, top_k=1, language=language))
+            hits.extend(snapshot.search(side, top_k=1, language=language, doc_ids=doc_ids))
     best = {hit.passage.passage_id: hit for hit in sorted(hits, key=lambda hit: hit.score)}
     ranked = sorted(best.values(), key=lambda hit: (-hit.score, hit.passage.passage_id))
     return [dataclasses.replace(hit, rank=rank) for rank, hit in enumerate(ranked, start=1)]

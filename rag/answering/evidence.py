@@ -7,6 +7,7 @@ the translation dictionary.
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from rag.datatypes import Document, Hit
 from rag.reader import Reader
 from rag.text import content_terms, fold_text, terms
 
-_MAX_READ = 40  # units given to the reader: about 0.3 s on two cores
+_MAX_READ = 32  # units given to the reader: about 0.3 s on two cores
 
 _WORDS = {
     QuestionKind.QUANTITY: (
@@ -108,14 +109,6 @@ class TermMatcher:
             return 0.0
         return sum(weight * self._credit(matches, found) for weight, matches in prepared) / total
 
-    def missing(self, found: set[str], language: str) -> float:
-        """Return the share of the weightiest term that is not among ``found``, in [0, 1]."""
-        prepared = self._prepare(language)
-        total = sum(weight for weight, _ in prepared)
-        if not total:
-            return 0.0
-        return max(weight * (1.0 - self._credit(matches, found)) for weight, matches in prepared) / total
-
     @staticmethod
     def _credit(matches: dict[str, float], found: set[str]) -> float:
         return min(1.0, 1.5 * sum(credit for term, credit in matches.items() if term in found))
@@ -131,42 +124,38 @@ def candidates_of(
 ) -> list[Candidate]:
     """Describe and score every quotable unit of the hits' passages, best first; equal scores keep rank and text order.
 
-    The reader sees at most 40 units: those that share most with the question, taken evenly from the ranking.
+    The reader sees each unit behind the title and headings it stands under, and at most 32 units: those that share
+    most with the question, taken evenly from the ranking.
     """
-    found: list[tuple[Hit, Unit, str, float, float]] = []
+    found: list[tuple[Hit, Unit, str, float]] = []
     for hit in hits:
         passage = hit.passage
         document = documents(passage.doc_id)
-        context = set(terms(passage.context, passage.language))
-        previous: set[str] = set()
         for unit in units_of(document, passage.start, passage.end):
             text = document.text[unit.start : unit.end]
-            own = set(terms(text, passage.language))
-            coverage = matcher.coverage(own, passage.language)
-            wide = matcher.coverage(own | context | previous, passage.language)
-            found.append((hit, unit, text, coverage, wide))
-            if unit.kind is UnitKind.SENTENCE:
-                previous = own
-    order = sorted(range(len(found)), key=lambda i: -(found[i][3] + found[i][4] + 2.0 / (1 + found[i][0].rank)))
+            coverage = matcher.coverage(set(terms(text, passage.language)), passage.language)
+            found.append((hit, unit, text, coverage))
+    order = sorted(range(len(found)), key=lambda i: -(found[i][3] + 2.0 / (1 + found[i][0].rank)))
     kept = [found[i] for i in sorted(order[:_MAX_READ])]
-    cosines = reader.score(question.text, [text for _, _, text, _, _ in kept])
+    cosines = reader.score(question.text, [f"{hit.passage.context}\n{text}" for hit, _, text, _ in kept])
     result = []
-    for (hit, unit, text, coverage, wide), cosine in zip(kept, cosines, strict=True):
+    for (hit, unit, text, coverage), cosine in zip(kept, cosines, strict=True):
         features = (
             float(cosine),
             coverage,
-            wide,
-            hit.dense_score,
             hit.score,
-            1.0 / hit.rank,
             _fits(question.kind, text, unit.kind),
             float(text.rstrip().endswith(("?", "؟"))),
             float(len(text.split()) < 4),
-            float(hit.passage.language != question.language),
         )
-        result.append(Candidate(hit, unit, text, features, model.probability(features)))
-    result.sort(key=lambda candidate: -candidate.score)
-    return result
+        result.append(Candidate(hit, unit, text, features, 0.0))
+    return rank(result, model)
+
+
+def rank(candidates: Sequence[Candidate], model: Logistic) -> list[Candidate]:
+    """Score candidates, best first; equal scores keep their order."""
+    scored = [dataclasses.replace(candidate, score=model.probability(candidate.features)) for candidate in candidates]
+    return sorted(scored, key=lambda candidate: -candidate.score)
 
 
 def _fits(kind: QuestionKind, text: str, unit: UnitKind) -> float:

@@ -10,15 +10,15 @@ from collections.abc import Callable, Sequence
 from rag.answering.citations import cite
 from rag.answering.evidence import Candidate
 from rag.answering.question import Question, QuestionKind
-from rag.answering.quotes import UnitKind, block_of, sentences_after, split_lines, with_antecedent
+from rag.answering.quotes import UnitKind, block_of, paragraph_of, sentences_after, split_lines, with_antecedent
 from rag.datatypes import Citation, Document, Passage, Statement
 from rag.text import terms
 
-_SHARE_OF_BEST = 0.6  # a further quote scores at least this share of the best one
+_SHARE_OF_BEST = 0.45  # a further quote scores at least this share of the best one
 _SAME = 0.7  # Jaccard similarity of terms from which two quotes say the same
-_SHORT_BLOCK = 500  # characters up to which a list is always quoted whole
-_THIN_QUOTE = 120  # characters below which a quote takes the next sentence of its paragraph along
-_LONG_QUOTE = 360  # characters that a quote does not grow beyond
+_SHORT_BLOCK = 600  # characters up to which a list is always quoted whole
+_SHORT_PARAGRAPH = 420  # characters up to which a paragraph is
+_LONG_QUOTE = 360  # characters that a quote from a longer paragraph does not grow beyond
 _BLOCK_KINDS = frozenset({QuestionKind.LIST, QuestionKind.METHOD, QuestionKind.COMPARISON})
 
 _FRAMES = {
@@ -105,7 +105,7 @@ def _choose(
         if chosen and candidate.text.rstrip().endswith(("?", "؟")):
             continue
         passage = candidate.hit.passage
-        start, end = _span(question, candidate, candidates, documents(passage.doc_id))
+        start, end = _span(question, candidate, documents(passage.doc_id))
         if any(p.doc_id == passage.doc_id and start < last and first < end for p, first, last in chosen):
             continue
         own = set(terms(documents(passage.doc_id).text[start:end], passage.language))
@@ -116,10 +116,8 @@ def _choose(
     return chosen
 
 
-def _span(
-    question: Question, candidate: Candidate, candidates: Sequence[Candidate], document: Document
-) -> tuple[int, int]:
-    """Choose how much to quote: the whole list or table, or the sentence with what belongs to it."""
+def _span(question: Question, candidate: Candidate, document: Document) -> tuple[int, int]:
+    """Choose how much to quote: the whole list or table, a short paragraph, or the sentence with those after it."""
     unit = candidate.unit
     block = block_of(document, unit)
     if block is not None and (
@@ -128,11 +126,12 @@ def _span(
         return block
     if unit.kind is not UnitKind.SENTENCE:
         return unit.start, unit.end
+    start, end = paragraph_of(document, unit)
+    if end - start <= _SHORT_PARAGRAPH:
+        return start, end
     start, end = with_antecedent(document, unit)
-    scores = {other.unit.start: other.score for other in candidates if other.hit.passage.doc_id == document.doc_id}
-    for first, last in sentences_after(document, unit):
-        is_thin = end - start < _THIN_QUOTE
-        if last - start > _LONG_QUOTE or not (is_thin or scores.get(first, 0.0) >= _SHARE_OF_BEST * candidate.score):
+    for _, last in sentences_after(document, unit):
+        if last - start > _LONG_QUOTE:
             break
         end = last
     return start, end

@@ -1,4 +1,4 @@
-"""The answerer's two logistic models, as data: ``rag/models/answering.json``, fitted by ``training/answering.py``."""
+"""The answerer's two logistic models, as data: ``rag/models/answering.json``, written by ``training/answering.py``."""
 
 from __future__ import annotations
 
@@ -8,19 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-UNIT_FEATURES = (
-    "cosine",
-    "coverage",
-    "context_coverage",
-    "passage_cosine",
-    "passage_score",
-    "passage_rank",
-    "kind",
-    "is_question",
-    "is_short",
-    "is_cross",
-)
-ANSWER_FEATURES = ("unit", "coverage", "missing", "passage_score", "passage_cosine", "cosine", "lead", "is_cross")
+UNIT_FEATURES = ("cosine", "coverage", "passage_score", "kind", "is_question", "is_short")
+ANSWER_FEATURES = ("unit", "passage_cosine", "lead", "coverage", "is_cross", "is_arabic")
 
 MODEL_FILE = Path(__file__).parent.parent / "models" / "answering.json"
 

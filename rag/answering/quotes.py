@@ -97,6 +97,15 @@ def with_antecedent(document: Document, unit: Unit) -> tuple[int, int]:
     return (line_start + before[-1][0], unit.end) if before else (unit.start, unit.end)
 
 
+def paragraph_of(document: Document, unit: Unit) -> tuple[int, int]:
+    """Return the span of the line that holds ``unit``, without white space around it."""
+    start = document.text.rfind("\n", 0, unit.start) + 1
+    end = document.text.find("\n", unit.end)
+    line = document.text[start : end if end >= 0 else len(document.text)]
+    start += len(line) - len(line.lstrip())
+    return start, start + len(line.strip())
+
+
 def sentences_after(document: Document, unit: Unit) -> list[tuple[int, int]]:
     """Return the sentences that follow ``unit`` in its paragraph, in text order."""
     line_end = document.text.find("\n", unit.end)

@@ -174,8 +174,8 @@ def _ask(args: argparse.Namespace) -> int:
         print()
     for citation in answer.citations:
         page = f", page {citation.page}" if citation.page else ""
-        heading = f" › {' › '.join(citation.heading)}" if citation.heading else ""
-        print(f"[{citation.n}] {citation.title}{heading} ({citation.doc_id}:{citation.start}-{citation.end}{page})")
+        place = " › ".join(dict.fromkeys((citation.title, *citation.heading)))
+        print(f"[{citation.n}] {place} ({citation.doc_id}:{citation.start}-{citation.end}{page})")
     return 0
 
 

@@ -161,4 +161,5 @@ def test_time_grows_linearly(unit):
         return time.process_time() - begin
 
     seconds(1_000)
-    assert seconds(100_000) < 10 * 2.5 * max(seconds(10_000), 0.002)
+    short, long = (min(seconds(length) for _ in range(3)) for length in (10_000, 100_000))  # a busy machine only adds
+    assert long < 10 * 2.5 * max(short, 0.002)

@@ -41,7 +41,7 @@ UNIT = {
     "cosine": 8.0,
     "coverage": 1.6,
     "passage_score": 0.4,
-    "kind": 0.2,
+    "kind": 1.6,
     "is_question": -8.0,
     "is_short": -1.6,
     "bias": -7.0,
@@ -126,8 +126,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="folder with qa_train/ and prose/")
     parser.add_argument("--output", type=Path, default=Path("rag/models/answering.json"))
-    parser.add_argument("--collections", type=int, default=16, help="collections made")
-    parser.add_argument("--refused-answerable", type=float, default=0.1, help="share of answerable questions refused")
+    parser.add_argument("--collections", type=int, default=20, help="collections made")
+    parser.add_argument("--refused-answerable", type=float, default=0.04, help="share of answerable questions refused")
     parser.add_argument("--seed", type=int, default=13)
     args = parser.parse_args()
 

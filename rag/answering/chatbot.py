@@ -5,19 +5,21 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Collection, Iterator
+from itertools import islice
 
 from rag.answering.abstention import answerability_features
 from rag.answering.citations import verify
-from rag.answering.evidence import TermMatcher, candidates_of
+from rag.answering.evidence import TermMatcher, candidates_of, holds_definition
 from rag.answering.extractive import abstention, compose, to_markdown
 from rag.answering.model import AnswerModel
-from rag.answering.question import Question, understand
+from rag.answering.question import Question, QuestionKind, understand
 from rag.config import AnswerConfig
 from rag.datatypes import Answer, Citation, Hit
 from rag.reader import EmbedderReader, Reader
 from rag.retriever import Retriever, Snapshot
 from rag.text import fold_text
 
+_WIDER = 30  # passages looked through for a definition
 _NEAREST = 3  # passages shown when there is no answer
 
 
@@ -124,7 +126,8 @@ def retrieve(
 
     Scores of passages in different languages are hard to compare, so no language may crowd out another: half of
     ``top_k`` and one more are read of the question's language (``top_k`` where there is no other), as many of the
-    largest other language, two of each further one. ``doc_ids`` restricts the documents.
+    largest other language, two of each further one. Of what comes after, a passage that opens by saying what the
+    subject is, is read as well when that is asked. ``doc_ids`` restricts the documents.
     """
     languages = snapshot.languages
     others = [language for language in languages if language != question.language]
@@ -135,6 +138,10 @@ def retrieve(
         hits.extend(snapshot.search(question.text, top_k=wanted, language=language, doc_ids=doc_ids))
         for side in question.sides:
             hits.extend(snapshot.search(side, top_k=1, language=language, doc_ids=doc_ids))
+    if question.kind in (QuestionKind.DEFINITION, QuestionKind.PERSON):
+        wider = snapshot.search(question.text, top_k=_WIDER, language=question.language, doc_ids=doc_ids)
+        defining = (h for h in wider if holds_definition(question, snapshot.document(h.passage.doc_id), h))
+        hits.extend(islice(defining, 2))
     best = {hit.passage.passage_id: hit for hit in sorted(hits, key=lambda hit: hit.score)}
     ranked = sorted(best.values(), key=lambda hit: (-hit.score, hit.passage.passage_id))
     return [dataclasses.replace(hit, rank=rank) for rank, hit in enumerate(ranked, start=1)]

@@ -138,18 +138,28 @@ def candidates_of(
     order = sorted(range(len(found)), key=lambda i: -(found[i][3] + 2.0 / (1 + found[i][0].rank)))
     kept = [found[i] for i in sorted(order[:_MAX_READ])]
     cosines = reader.score(question.text, [f"{hit.passage.context}\n{text}" for hit, _, text, _ in kept])
+    subject = frozenset(content_terms(question.text, question.language))
     result = []
     for (hit, unit, text, coverage), cosine in zip(kept, cosines, strict=True):
         features = (
             float(cosine),
             coverage,
             hit.score,
-            _fits(question.kind, text, unit.kind),
+            _fits(question, subject, text, unit.kind),
             float(text.rstrip().endswith(("?", "؟"))),
             float(len(text.split()) < 4),
         )
         result.append(Candidate(hit, unit, text, features, 0.0))
     return rank(result, model)
+
+
+def holds_definition(question: Question, document: Document, hit: Hit) -> bool:
+    """Tell whether a passage has a unit that opens by saying what the question's subject is."""
+    subject = frozenset(content_terms(question.text, question.language))
+    return any(
+        _fits(question, subject, document.text[unit.start : unit.end], unit.kind)
+        for unit in units_of(document, hit.passage.start, hit.passage.end)
+    )
 
 
 def rank(candidates: Sequence[Candidate], model: Logistic) -> list[Candidate]:
@@ -158,12 +168,19 @@ def rank(candidates: Sequence[Candidate], model: Logistic) -> list[Candidate]:
     return sorted(scored, key=lambda candidate: -candidate.score)
 
 
-def _fits(kind: QuestionKind, text: str, unit: UnitKind) -> float:
+def _fits(question: Question, subject: frozenset[str], text: str, unit: UnitKind) -> float:
+    """Tell whether a unit has the shape of an answer to such a question: 1.0 or 0.0."""
+    kind = question.kind
     if kind is QuestionKind.LIST:
         return float(unit is not UnitKind.SENTENCE or text.rstrip().endswith(":"))
     folded = fold_text(text)
-    if (kind is QuestionKind.QUANTITY and _DIGIT.search(folded)) or (
-        kind is QuestionKind.TIME and _YEAR.search(folded)
-    ):
-        return 1.0
-    return float(not _KIND_WORDS.get(kind, frozenset()).isdisjoint(re.findall(r"\w+", folded)))
+    words = re.findall(r"\w+", folded)
+    says_so = not _KIND_WORDS.get(kind, frozenset()).isdisjoint(words)
+    if kind in (QuestionKind.DEFINITION, QuestionKind.PERSON):
+        opening = terms(" ".join(words[: len(subject) + 3]), question.language)
+        return float(says_so and bool(subject) and subject <= set(opening))
+    if kind is QuestionKind.QUANTITY:
+        return float(says_so or bool(_DIGIT.search(folded)))
+    if kind is QuestionKind.TIME:
+        return float(says_so or bool(_YEAR.search(folded)))
+    return float(says_so)

@@ -51,7 +51,7 @@ def compose(
     *,
     max_quotes: int,
 ) -> tuple[tuple[Statement, ...], tuple[Citation, ...]]:
-    """Quote the best candidates.
+    """Quote the best candidates, the language of the best one first.
 
     Args:
         question: The question.
@@ -66,7 +66,8 @@ def compose(
     statements: list[Statement] = []
     citations: list[Citation] = []
     framed: str | None = None
-    for passage, start, end in spans:
+    languages = list(dict.fromkeys(passage.language for passage, _, _ in spans))
+    for passage, start, end in sorted(spans, key=lambda span: languages.index(span[0].language)):
         if passage.language != framed:
             statements.append(Statement(_frame(question.language, passage.language), "frame"))
             framed = passage.language

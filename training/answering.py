@@ -2,9 +2,9 @@
 
     python training/answering.py --data DATA --output rag/models/answering.json
 
-DATA holds ``qa_train/`` and ``prose/`` (training sets only; nothing of ``eval/`` is read). Small collections are made
-of training passages, Arabic and English together; of each, two fifths of the passages are left out, neighbours of the
-same article staying in, and every question is asked: those on the passages left out have no answer. Of the bilingual
+DATA holds ``qa_train/`` and ``prose/``, and ``eval/``, whose texts are kept out: see `data.Wall`. Small collections are
+made of training passages, Arabic and English together; of each, two fifths of the passages are left out, neighbours
+of the same article staying in, and every question is asked: those on the passages left out have no answer. Of the bilingual
 FAQ sets only the Arabic or only the English answers go in, so half of those questions cross the languages. The
 threshold is the confidence below which ``--refused-answerable`` of the answerable ones fall. The last quarter of the
 collections is held out for the figures.
@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import zstandard
+from data import Pair, Wall
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
@@ -77,7 +78,9 @@ def read_faq(data: Path, language: str) -> tuple[dict[str, str], list[Case]]:
     return texts, cases
 
 
-def collections(data: Path, count: int, rng: random.Random) -> Iterator[tuple[dict[str, str], list[tuple[str, bool]]]]:
+def collections(
+    data: Path, count: int, rng: random.Random, wall: Wall
+) -> Iterator[tuple[dict[str, str], list[tuple[str, bool]]]]:
     """Yield ``(indexed passages, [(question, is answerable)])``."""
     names = ("arcd.ar.train", "tydiqa_goldp.en.train", "squadshifts_new_wiki.en.all")
     sets = [read_set(data / "qa_train", name) for name in names]
@@ -86,13 +89,15 @@ def collections(data: Path, count: int, rng: random.Random) -> Iterator[tuple[di
         indexed: dict[str, str] = {}
         asked: list[tuple[str, bool]] = []
         for texts, cases in parts:
-            keys = list(texts)
+            keys = [key for key, text in texts.items() if not wall.is_inside(text)]
             start = rng.randrange(max(1, len(keys) - PASSAGES))
             chosen = keys[start : start + PASSAGES]
             kept = set(rng.sample(chosen, len(chosen) * 3 // 5))
             indexed |= {key: texts[key] for key in chosen if key in kept}
-            own = [(question, key in kept) for question, key in cases if key in chosen]
+            own = [(text, key in kept) for text, key in cases if key in chosen and not wall.is_inside(text)]
             asked += rng.sample(own, min(30, len(own)))
+        texts_used = [*indexed.values(), *(text for text, _ in asked)]
+        wall.assert_clean(Pair(text, text, "answering", str(number), "ar-en") for text in texts_used)
         yield indexed, asked
 
 
@@ -134,7 +139,7 @@ def main() -> None:
     embedder = Embedder.open()
     rows: list[list[tuple[tuple[float, ...], bool]]] = []
     with tempfile.TemporaryDirectory() as folder:
-        made = collections(args.data, args.collections, random.Random(args.seed))
+        made = collections(args.data, args.collections, random.Random(args.seed), Wall.of_folder(args.data / "eval"))
         for number, (indexed, asked) in enumerate(tqdm(made, total=args.collections)):
             rows.append(list(describe(Path(folder, str(number)), indexed, asked, embedder)))
 

@@ -4,8 +4,8 @@
 
 DATA holds ``qa_train/`` and ``prose/``, and ``eval/``, whose texts are kept out: see `data.Wall`. Small collections are
 made of training passages, Arabic and English together; of each, two fifths of the passages are left out, neighbours
-of the same article staying in, and every question is asked: those on the passages left out have no answer. Of the bilingual
-FAQ sets only the Arabic or only the English answers go in, so half of those questions cross the languages. The
+of the same article staying in, and every question is asked: those on the passages left out have no answer. Of the
+bilingual FAQ sets only the Arabic or only the English answers go in, so half of those questions cross the languages. The
 threshold is the confidence below which ``--refused-answerable`` of the answerable ones fall. The last quarter of the
 collections is held out for the figures.
 

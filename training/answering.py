@@ -2,12 +2,12 @@
 
     python training/answering.py --data DATA --output rag/models/answering.json
 
-DATA holds ``qa_train/`` and ``prose/``, and ``eval/``, whose texts are kept out: see `data.Wall`. Small collections are
-made of training passages, Arabic and English together; of each, two fifths of the passages are left out, neighbours
-of the same article staying in, and every question is asked: those on the passages left out have no answer. Of the
-bilingual FAQ sets only the Arabic or only the English answers go in, so half of those questions cross the languages. The
-threshold is the confidence below which ``--refused-answerable`` of the answerable ones fall. The last quarter of the
-collections is held out for the figures.
+DATA holds ``qa_train/`` and ``prose/``, and ``eval/``, whose texts are kept out: see `data.Wall`. Small
+collections are made of training passages, Arabic and English together; of each, two fifths of the passages are
+left out, neighbours of the same article staying in, and every question is asked: those on the passages left out
+have no answer. Of the bilingual FAQ sets only the Arabic or only the English answers go in, so half of those
+questions cross the languages. The threshold is the confidence below which ``--refused-answerable`` of the
+answerable ones fall. The last quarter of the collections is held out for the figures.
 
 The weights by which units are ranked are set by hand (`UNIT`): a fit on ARCD, TyDi QA and SQuADShifts was tried and
 was worse on the judged questions of the demo corpus, since those sets' questions repeat the words of their passages.

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rag.datatypes import Answer, Citation, Document, Hit, Passage
     from rag.embedder import Embedder
     from rag.errors import RagError
+    from rag.reader import Reader
     from rag.retriever import Retriever
 
 _HOMES = {
@@ -26,6 +27,7 @@ _HOMES = {
     "Hit": "rag.datatypes",
     "Passage": "rag.datatypes",
     "RagError": "rag.errors",
+    "Reader": "rag.reader",
     "Retriever": "rag.retriever",
     "build_index": "rag.builder",
 }
@@ -40,6 +42,7 @@ __all__ = [
     "Hit",
     "Passage",
     "RagError",
+    "Reader",
     "Retriever",
     "build_index",
 ]

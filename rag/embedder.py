@@ -22,6 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.errors import ModelNotFoundError
+from rag.text.fold import for_tokenizer
 
 logger = logging.getLogger(__name__)
 
@@ -133,7 +134,7 @@ class Embedder:
         Returns:
             Shape (len(queries), dim), each row finite and of L2 norm 1, for any text, an empty one too.
         """
-        cleaned = [_clean(query) for query in queries]
+        cleaned = [for_tokenizer(query) for query in queries]
         with self._lock:
             missing = list(dict.fromkeys(text for text in cleaned if text not in self._query_cache))
             found = {text: self._query_cache[text] for text in cleaned if text not in set(missing)}
@@ -163,12 +164,12 @@ class Embedder:
             Shape (len(texts), dim), in the order of ``texts``, each row finite and of L2 norm 1.
         """
         with self._lock:
-            return self._encode([_clean(text) for text in texts], is_query=False, progress=progress)
+            return self._encode([for_tokenizer(text) for text in texts], is_query=False, progress=progress)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count the model's tokens in each text, special tokens included, prompts not."""
         with self._lock:
-            return self._count([_clean(text) for text in texts])
+            return self._count([for_tokenizer(text) for text in texts])
 
     def _fingerprint(self, hashes: Mapping[str, str]) -> dict[str, str | int]:
         pooling = next((str(m.pooling_mode) for m in self._model.modules() if hasattr(m, "pooling_mode")), "none")
@@ -251,11 +252,6 @@ def resolve_prompts(own_prompts: Mapping[str, str | None], name: str) -> tuple[s
         if re.search(pattern, family):
             return query, passage
     return "", ""
-
-
-def _clean(text: str) -> str:
-    """Return ``text`` as every tokenizer can take it: lone surrogates and NUL become a space."""
-    return re.sub("[\ud800-\udfff\x00]", " ", text)
 
 
 def _window_of(model: Any) -> int:

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rag.text.analyzers import Token, analyze, content_terms, terms
@@ -125,6 +125,7 @@ MIXED = st.text(st.sampled_from("abé'’ .,1٢كتابالمُــہ好が한�
 
 @settings(max_examples=300)
 @given(MIXED, LANGUAGES)
+@example("\u0939\u093f\u064f", "ar")  # a Hindi word with an Arabic diacritic, in Arabic text
 def test_terms_are_those_of_analyze_and_lie_in_the_text(text, language):
     tokens = analyze(text, language)
     assert terms(text, language) == [token.term for token in tokens]

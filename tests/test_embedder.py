@@ -122,9 +122,9 @@ def test_fingerprint_tells_models_apart_but_not_names(embedder, tmp_path):
     assert fingerprint_hash(prompted.fingerprint) != fingerprint_hash(fingerprint)
     np.testing.assert_allclose(prompted.encode_queries(["x"]), embedder.encode_queries(["ask: x"]), atol=1e-5)
     np.testing.assert_allclose(prompted.encode_passages(["x"]), embedder.encode_passages(["text: x"]), atol=1e-5)
-    weights = bytearray((copy / "model.safetensors").read_bytes())
+    weights = bytearray((copy / "encoder.safetensors").read_bytes())
     weights[-7] ^= 1
-    (copy / "model.safetensors").write_bytes(weights)
+    (copy / "encoder.safetensors").write_bytes(weights)
     assert Embedder.open(copy).fingerprint["weights"] != fingerprint["weights"]
 
 
@@ -184,12 +184,17 @@ def _copy_without_weights(tmp_path):
     return copy
 
 
+def _add_weights(copy):
+    for path in DEFAULT_EMBEDDER.glob("*.safetensors"):
+        shutil.copy(path, copy)
+
+
 def test_pickled_weights_are_never_read(tmp_path):
     copy = _copy_without_weights(tmp_path)
     (copy / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     with pytest.raises(ModelNotFoundError, match="safetensors"):
         Embedder.open(copy)
-    shutil.copy(DEFAULT_EMBEDDER / "model.safetensors", copy)
+    _add_weights(copy)
     (copy / "1_Pooling" / "pytorch_model.bin").write_bytes(b"\x80\x04.")
     with pytest.raises(ModelNotFoundError, match="pickled weights"):
         Embedder.open(copy)
@@ -197,7 +202,7 @@ def test_pickled_weights_are_never_read(tmp_path):
 
 def test_code_that_comes_with_a_model_is_never_run(tmp_path):
     copy = _copy_without_weights(tmp_path)
-    shutil.copy(DEFAULT_EMBEDDER / "model.safetensors", copy)
+    _add_weights(copy)
     modules = json.loads((copy / "modules.json").read_text())
     modules[0]["type"] = "evil.Evil"
     (copy / "modules.json").write_text(json.dumps(modules))
@@ -210,7 +215,7 @@ def test_code_that_comes_with_a_model_is_never_run(tmp_path):
 @pytest.mark.parametrize("text", ["{", "[]x", '[{"name": "0"}]', '["x"]', '{"a": 1}'])
 def test_a_damaged_model_folder_is_one_clear_error(tmp_path, text):
     copy = _copy_without_weights(tmp_path)
-    (copy / "model.safetensors").write_bytes(b"not weights")
+    (copy / "encoder.safetensors").write_bytes(b"not weights")
     (copy / "modules.json").write_text(text)
     with pytest.raises(ModelNotFoundError, match="damaged"):
         Embedder.open(copy)
@@ -218,8 +223,9 @@ def test_a_damaged_model_folder_is_one_clear_error(tmp_path, text):
 
 def test_cut_weights_are_one_clear_error(tmp_path):
     copy = _copy_without_weights(tmp_path)
-    data = (DEFAULT_EMBEDDER / "model.safetensors").read_bytes()
-    (copy / "model.safetensors").write_bytes(data[: len(data) // 2])
+    _add_weights(copy)
+    data = (copy / "encoder.safetensors").read_bytes()
+    (copy / "encoder.safetensors").write_bytes(data[: len(data) // 2])
     with pytest.raises(ModelNotFoundError, match="cannot be opened"):
         Embedder.open(copy)
 
@@ -241,7 +247,7 @@ def test_the_fingerprint_is_of_the_weights_that_were_loaded(tmp_path):
     copy = tmp_path / "model"
     shutil.copytree(DEFAULT_EMBEDDER, copy)
     model = Embedder.open(copy)
-    with (copy / "model.safetensors").open("r+b") as file:
+    with (copy / "encoder.safetensors").open("r+b") as file:
         file.seek(-1, 2)
         file.write(b"\x01")
     assert model.fingerprint["weights"] == Embedder.open().fingerprint["weights"]

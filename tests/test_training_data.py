@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 zstandard = pytest.importorskip("zstandard")
-sys.path.insert(0, str(Path(__file__).parents[1] / "training"))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
-import data  # noqa: E402
-import pairs as make  # noqa: E402
-import silver  # noqa: E402
+from training import data, silver  # noqa: E402
+from training import pairs as make  # noqa: E402
 
 EVAL_QUESTION = "من هو مؤسس مدينة بغداد؟"
 EVAL_PASSAGE = (
@@ -174,3 +173,9 @@ def test_mining_asks_for_the_title_and_nearly_all_of_the_question():
         "أين بغداد والموصل؟",  # all of its words, but the article is about something else
     ]
     assert make.mine(questions, sections) == [(0, 0)]
+
+
+def test_eight_letters_of_a_text_without_spaces_are_enough():
+    passage = "上海是中国最大的城市之一，位于长江入海口。"
+    assert data.Wall([passage]).is_inside("位于长江入海口") is False
+    assert data.Wall([passage]).is_inside("他说上海是中国最大的城市之一吗")

@@ -36,6 +36,7 @@ LICENCES = {
     "fairytaleqa.en": "Apache-2.0",
     "medquad.en": "CC-BY",
     "policyqa.en": "MIT",
+    "pquad.fa": "CC-BY-SA",
     "pubmedqa_l.en": "MIT",
     "squadshifts_amazon_reviews.en": "CC-BY",
     "squadshifts_new_wiki.en": "CC-BY",
@@ -68,6 +69,9 @@ LICENCES = {
 }
 
 
+_PARALLEL = re.compile(r"\.en-[a-z]{2}$")
+
+
 class LeakError(AssertionError):
     """An evaluation text, or eight words in a row from one, is about to be trained on."""
 
@@ -97,7 +101,7 @@ def check_licence(name: str) -> str:
     Raises:
         LicenceError: the set is not listed, or its licence does not allow training.
     """
-    licence = LICENCES.get(name, "not listed")
+    licence = LICENCES.get(_PARALLEL.sub(".en-ar", name), "not listed")  # a parallel set has one in all languages
     if licence not in ALLOWED:
         raise LicenceError(f"{name} must not be trained on: its licence is {licence!r}, not one of {sorted(ALLOWED)}")
     return licence
@@ -117,7 +121,7 @@ def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
 
 
 def read_parallel(path: Path) -> list[tuple[str, str]]:
-    """Return the (English, Arabic) lines of a parallel file, in document order."""
+    """Return the (English, other language) lines of a parallel file, in document order."""
     rows = (line.split("\t") for line in read_lines(path))
     return [(row[0].strip(), row[1].strip()) for row in rows if len(row) == 2 and row[0].strip() and row[1].strip()]
 
@@ -130,11 +134,14 @@ def sha256_file(path: Path) -> str:
 # ------------------------------------------------------------------------------------------- the wall
 
 _ARABIC_FORMS = str.maketrans("أإآٱىةؤئ", "اااايهوي")
-_WORD = re.compile(r"\w+")
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]|(?:(?![\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff])\w)+")
 
 
 def normal_words(text: str) -> list[str]:
-    """Return the words of a text with case, diacritics, Arabic letter forms and punctuation taken away."""
+    """Return the words of a text with case, diacritics, Arabic letter forms and punctuation taken away.
+
+    Chinese and Japanese letters, written without spaces, count as words.
+    """
     decomposed = unicodedata.normalize("NFKD", text.casefold().replace("ـ", "").translate(_ARABIC_FORMS))
     return _WORD.findall("".join(c for c in decomposed if not unicodedata.combining(c)))
 
@@ -288,14 +295,17 @@ class Sources:
         self.hashes[f"{part}/{file}"] = sha256_file(path)
         return path
 
-    def questions(self, name: str, split: str) -> list[dict[str, Any]]:
-        """Return the answerable questions of a set, each with its passage under ``text`` and its ``title``."""
+    def questions(self, name: str, split: str, *, unanswerable: bool = False) -> list[dict[str, Any]]:
+        """Return the answerable questions of a set, each with its passage under ``text`` and its ``title``.
+
+        With ``unanswerable`` the others come too. ``start`` of an answer counts in the file's text, not in ``text``.
+        """
         contexts = {
             row["context_id"]: row for row in read_jsonl(self._open("qa_train", f"{name}.{split}.contexts.jsonl.zst"))
         }
         rows = []
         for row in read_jsonl(self._open("qa_train", f"{name}.{split}.jsonl.zst")):
-            if row.get("answerable", True) and not row.get("eval_overlap"):
+            if (unanswerable or row.get("answerable", True)) and not row.get("eval_overlap"):
                 context = contexts[row["context_id"]]
                 question, text = clean_question(row["question"]), clean(context["text"])
                 rows.append({**row, "question": question, "text": text, "title": context["title"]})
@@ -306,9 +316,9 @@ class Sources:
         path = self._open("qa_train", "aux.mrtydi_topics.multi.train.jsonl.zst")
         return [row for row in read_jsonl(path) if row["lang"] == "ar" and row["split"] == "train"]
 
-    def parallel(self, name: str, part: str = "parallel") -> list[tuple[str, str]]:
-        """Return the (English, Arabic) lines of a parallel set."""
-        return read_parallel(self._open(part, f"{name}.en-ar.tsv.zst"))
+    def parallel(self, name: str, part: str = "parallel", language: str = "ar") -> list[tuple[str, str]]:
+        """Return the (English, other language) lines of a parallel set."""
+        return read_parallel(self._open(part, f"{name}.en-{language}.tsv.zst"))
 
     def prose(self, file: str) -> list[dict[str, Any]]:
         """Return the records of a prose file."""

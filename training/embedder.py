@@ -1,7 +1,7 @@
 """Train the built-in embedder: Arabic and English in one space, questions near the passages that answer them.
 
-    python training/embedder.py train --data DATA --start WEIGHTS --teacher MINILM --run training/runs/NAME
-    python training/embedder.py finish --data DATA --start WEIGHTS --run training/runs/NAME --out FOLDER
+    python -m training.embedder train --data DATA --start WEIGHTS --teacher MINILM --run training/runs/NAME
+    python -m training.embedder finish --data DATA --start WEIGHTS --run training/runs/NAME --out FOLDER
 
 ``train`` mixes five tasks, one a step: Arabic wiki (silver questions and removed sentences against their section),
 human Arabic questions, English questions, queries against a passage in the other language (all symmetric in-batch
@@ -26,29 +26,71 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pairs as make
 import torch
 import torch.nn.functional as F
-from data import Pair, Sources, Wall, read_jsonl
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
+from training import pairs as make
+from training.data import Pair, Sources, Wall, read_jsonl
+from training.weights import read_weights, write_weights
+
 OLD_ROWS = 30522  # the English rows of the vocabulary come first; the Arabic rows follow
-TASKS = ("ar_wiki", "ar_real", "cross", "parallel", "en_qa")
+TASKS = ("ar_wiki", "ar_real", "cross", "parallel", "en_qa", "other")
 
 
-class SplitEmbedding(nn.Module):
-    """The word embeddings as two parameters, so that Arabic rows can learn faster than English ones."""
+class Masters:
+    """Float32 copies of a model's bfloat16 weights, which the optimizer moves; the model itself stays bfloat16.
 
-    def __init__(self, weight: Tensor) -> None:
-        super().__init__()
-        self.old = nn.Parameter(weight[:OLD_ROWS].clone())
-        self.new = nn.Parameter(weight[OLD_ROWS:].clone())
+    Small steps would be lost in bfloat16. The word embeddings have two copies, so that the rows after the first
+    ``OLD_ROWS`` can learn faster than the English ones (Micikevicius et al. 2018, mixed precision training).
 
-    def forward(self, ids: Tensor) -> Tensor:
-        """Look up rows; ``ids`` has any shape."""
-        return F.embedding(ids, torch.cat([self.old, self.new]))
+    Args:
+        module: The model; each of its parameters that take a gradient gets a copy.
+        rate: Learning rate of all but the new rows.
+        rate_rows: Learning rate of the new rows.
+    """
+
+    def __init__(self, module: nn.Module, rate: float, rate_rows: float) -> None:
+        self.parts: list[tuple[nn.Parameter, slice, nn.Parameter]] = []
+        rest, rows = [], []
+        for name, param in module.named_parameters():
+            if not param.requires_grad:
+                continue
+            cuts = [slice(None)]
+            if name.endswith("word_embeddings.weight"):
+                cuts = [slice(None, OLD_ROWS), slice(OLD_ROWS, None)]
+            for cut in cuts:
+                master = nn.Parameter(param.data[cut].float().clone())
+                self.parts.append((param, cut, master))
+                (rows if cut.start else rest).append(master)
+        groups = [{"params": rest, "lr": rate}, {"params": rows, "lr": rate_rows}]
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
+
+    def step(self, max_norm: float = 1.0) -> None:
+        """Move the copies along the gradients, clipped to a norm, and round them into the model."""
+        for param, cut, master in self.parts:
+            master.grad = torch.zeros_like(master) if param.grad is None else param.grad[cut].float()
+        nn.utils.clip_grad_norm_([master for _, _, master in self.parts], max_norm)
+        self.optimizer.step()
+        self.copy()
+        for param, _, master in self.parts:
+            param.grad = master.grad = None
+
+    def state(self, module: nn.Module) -> dict[str, Tensor]:
+        """Return the weights under the module's names in float16, from the copies and not from bfloat16."""
+        names = {id(param): name for name, param in module.named_parameters()}
+        found: dict[str, list[Tensor]] = defaultdict(list)
+        for param, _, master in self.parts:
+            found[names[id(param)]].append(master.detach().half().cpu())
+        return {name: torch.cat(parts).contiguous() for name, parts in found.items()}
+
+    @torch.no_grad()
+    def copy(self) -> None:
+        """Round the copies into the model."""
+        for param, cut, master in self.parts:
+            param[cut].copy_(master)
 
 
 class Encoder(nn.Module):
@@ -61,40 +103,22 @@ class Encoder(nn.Module):
 
     def __init__(self, folder: Path, device: str) -> None:
         super().__init__()
-        self.bert = AutoModel.from_pretrained(folder, dtype=torch.float32).to(device)
+        kind = "eager" if device == "cpu" else "sdpa"  # the fused one is slow backward on a CPU
+        self.bert = AutoModel.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation=kind).to(device)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.device = device
         self.eval()  # no dropout: less than one pass over the data leaves nothing to regularise
-
-    def split_rows(self) -> None:
-        """Give the Arabic rows a parameter of their own."""
-        self.bert.embeddings.word_embeddings = SplitEmbedding(self.bert.embeddings.word_embeddings.weight.data)
 
     def forward(self, texts: list[str], max_tokens: int) -> Tensor:
         """Return unit vectors, shape (n, dim), float32."""
         batch = self.tokenizer(texts, padding=True, truncation=True, max_length=max_tokens, return_tensors="pt")
         ids, mask = batch["input_ids"].to(self.device), batch["attention_mask"].to(self.device)
-        with torch.autocast(self.device.split(":")[0], dtype=torch.bfloat16):
-            hidden = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
+        hidden = self.bert(input_ids=ids, attention_mask=mask).last_hidden_state
         weights = mask.unsqueeze(-1).float()
         return F.normalize((hidden.float() * weights).sum(1) / weights.sum(1), dim=-1)
 
-    def whole_state(self) -> dict[str, Tensor]:
-        """Return the weights under their usual names, the two parts of the rows joined."""
-        state = {name: value.detach().cpu().contiguous() for name, value in self.bert.state_dict().items()}
-        old = state.pop("embeddings.word_embeddings.old", None)
-        if old is not None:
-            new = state.pop("embeddings.word_embeddings.new")
-            state["embeddings.word_embeddings.weight"] = torch.cat([old, new])
-        return state
-
     def load_whole(self, state: dict[str, Tensor]) -> None:
-        """Take weights under their usual names."""
-        state = {name: value.float() for name, value in state.items()}
-        if isinstance(self.bert.embeddings.word_embeddings, SplitEmbedding):
-            rows = state.pop("embeddings.word_embeddings.weight")
-            state["embeddings.word_embeddings.old"] = rows[:OLD_ROWS]
-            state["embeddings.word_embeddings.new"] = rows[OLD_ROWS:]
+        """Take weights under their usual names, in any precision."""
         self.bert.load_state_dict(state, strict=False)
 
     @torch.no_grad()
@@ -190,13 +214,17 @@ def build(args: argparse.Namespace) -> tuple[dict[str, list[list[Pair]]], make.D
         "parallel": translations,
         "en_qa": make.english_qa(sources, rng),
     }
+    by_task["other"] = make.other_languages(sources, rng)
     wall = Wall.of_folder(args.data / "eval", dev.texts())
+    glosses, glossed = make.glossed(wall.keep_clean(by_task["en_qa"][:limit])[0], sources, rng)
+    by_task["cross"] = make.shuffled_runs(crossed + glossed, rng)
+    by_task["parallel"] = make.shuffled(glosses + translations, rng)
     batches, counts, dropped = {}, {}, Counter[str]()
     for task, found in by_task.items():
         kept, lost = wall.keep_clean(found[:limit])
         dropped += lost
         counts[task] = wall.assert_clean(kept)
-        batches[task] = make_batches(kept, args.batch * (2 if task == "parallel" else 1), rng)
+        batches[task] = make_batches(kept, args.batch * (2 if task in ("parallel", "other") else 1), rng)
     facts = {
         "pairs": counts,
         "dropped_by_wall": dict(dropped),
@@ -224,7 +252,7 @@ def step_loss(model: Encoder, teacher: Encoder, batch: list[Pair], args: argpars
     """Return the loss of one batch, all of one task."""
     queries, passages = [p.query for p in batch], [p.passage for p in batch]
     groups = [p.group for p in batch]
-    if batch[0].task == "parallel":  # the query is the English line, the passage the Arabic one
+    if batch[0].task in ("parallel", "other"):  # the query is the English line, the passage its translation
         with torch.no_grad():
             target = teacher(queries, args.tokens)
         out = model(passages, args.tokens)
@@ -240,10 +268,10 @@ def step_loss(model: Encoder, teacher: Encoder, batch: list[Pair], args: argpars
     return loss
 
 
-def save_state(run: Path, model: Encoder, optimizer: torch.optim.Optimizer, facts: dict[str, Any]) -> None:
+def save_state(run: Path, masters: Masters, facts: dict[str, Any]) -> None:
     """Write weights, optimizer moments and progress, each whole or not at all."""
-    tensors = {f"model.{k}": v.cpu().contiguous() for k, v in model.bert.state_dict().items()}
-    for number, moments in optimizer.state_dict()["state"].items():
+    tensors = {f"master.{i}": master.detach().cpu() for i, (_, _, master) in enumerate(masters.parts)}
+    for number, moments in masters.optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{number}.{k}": v.cpu().contiguous() for k, v in moments.items()}
     save_file(tensors, run / "state.tmp")
     (run / "state.tmp").replace(run / "state.safetensors")
@@ -251,19 +279,21 @@ def save_state(run: Path, model: Encoder, optimizer: torch.optim.Optimizer, fact
     (run / "progress.tmp").replace(run / "progress.json")
 
 
-def load_state(run: Path, model: Encoder, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+def load_state(run: Path, masters: Masters) -> dict[str, Any]:
     """Read what ``save_state`` wrote; an empty progress if nothing is there."""
     if not (run / "progress.json").exists():
         return {"step": 0, "elapsed": 0.0, "curve": []}
     tensors = load_file(run / "state.safetensors")
-    model.bert.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-    state = optimizer.state_dict()
     moments: dict[int, dict[str, Tensor]] = defaultdict(dict)
     for name, value in tensors.items():
         if name.startswith("optimizer."):
             _, number, key = name.split(".")
             moments[int(number)][key] = value
-    optimizer.load_state_dict({"state": dict(moments), "param_groups": state["param_groups"]})
+    for i, (_, _, master) in enumerate(masters.parts):
+        master.data.copy_(tensors[f"master.{i}"])
+    masters.copy()
+    groups = masters.optimizer.state_dict()["param_groups"]
+    masters.optimizer.load_state_dict({"state": dict(moments), "param_groups": groups})
     progress: dict[str, Any] = json.loads((run / "progress.json").read_text())
     return progress
 
@@ -277,13 +307,9 @@ def train(args: argparse.Namespace) -> None:
     log(args, f"pairs {facts['pairs']}, dropped by the wall {facts['dropped_by_wall']}")
     model, teacher = Encoder(args.start, args.device), Encoder(args.teacher or args.start, args.device)
     teacher.requires_grad_(False)
-    model.split_rows()
-    rows = model.bert.embeddings.word_embeddings.new
-    rest = [p for p in model.bert.parameters() if p is not rows]
-    groups = [{"params": rest, "lr": args.lr}, {"params": [rows], "lr": args.lr_rows}]
-    optimizer = torch.optim.AdamW(groups, weight_decay=0.0, betas=(0.9, 0.98), fused=True)
+    masters = Masters(model.bert, args.lr, args.lr_rows)
     peaks = [args.lr, args.lr_rows]
-    progress = load_state(args.run, model, optimizer)
+    progress = load_state(args.run, masters)
     step, curve, used = int(progress["step"]), progress["curve"], Counter[str](progress.get("used", {}))
     write_meta(args, facts, curve)
     began, last_eval = time.monotonic() - progress["elapsed"], 0.0
@@ -297,16 +323,14 @@ def train(args: argparse.Namespace) -> None:
         done = max(step / args.steps, elapsed / (args.minutes * 60))
         if done < 1:
             warm = min(1.0, (step + 1) / args.warmup)
-            for group, peak in zip(optimizer.param_groups, peaks, strict=True):
+            for group, peak in zip(masters.optimizer.param_groups, peaks, strict=True):
                 group["lr"] = peak * warm * (1 - done)
             task = str(np.random.default_rng([args.seed, step]).choice(TASKS, p=args.mix))
             batch = batches[task][used[task] % len(batches[task])]
             used[task] += 1
             loss = step_loss(model, teacher, batch, args)
-            optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
+            masters.step()
             step += 1
             losses[task].append(loss.item())
             tokens += sum(len(p.query) + len(p.passage) for p in batch)
@@ -316,10 +340,10 @@ def train(args: argparse.Namespace) -> None:
         if done >= 1 or time.monotonic() - last_eval > args.every * 60:
             curve.append({"step": step, "minutes": round(elapsed / 60, 1), **measure_dev(model, dev)})
             log(args, json.dumps(curve[-1]))
-            half = {k: v.half() if v.is_floating_point() else v for k, v in model.whole_state().items()}
+            half = masters.state(model.bert)
             save_file(half, args.run / f"step-{step:05d}.safetensors")
             facts_now = {"step": step, "elapsed": time.monotonic() - began, "curve": curve, "used": dict(used)}
-            save_state(args.run, model, optimizer, facts_now)
+            save_state(args.run, masters, facts_now)
             write_meta(args, facts | {"batches_used": dict(used)}, curve)
             last_eval = time.monotonic()
         if done >= 1:
@@ -328,12 +352,14 @@ def train(args: argparse.Namespace) -> None:
 
 def finish(args: argparse.Namespace) -> None:
     """Average the last checkpoints, mix with the start, choose on the development set, write the folder."""
+    if args.out.resolve() == args.start.resolve():
+        raise SystemExit(f"--out and --start are both {args.out}; write to another folder")
     torch.set_num_threads(args.threads)
     sources = Sources(args.data)
     meta = json.loads((args.run / "meta.json").read_text())
     dev = make.build_dev(sources, meta["flags"]["seed"])
     model = Encoder(args.start, args.device)
-    start = {k: v.float() for k, v in load_file(args.start / "model.safetensors").items()}
+    start = {k: v.float() for k, v in read_weights(args.start).items()}
     paths = sorted(args.run.glob("step-*.safetensors"))
     loaded = [{k: v.float() for k, v in load_file(p).items()} for p in paths]
     names = [p.stem for p in paths]
@@ -342,8 +368,13 @@ def finish(args: argparse.Namespace) -> None:
         if len(loaded) >= count:
             mean = {k: sum(s[k] for s in loaded[-count:]) / count for k in loaded[-1]}
             candidates[f"mean of the last {count}"] = mean
-    scores = [{k: v for k, v in point.items() if k not in ("step", "minutes")} for point in meta["curve"]]
-    results = {"start": scores[0], **dict(zip(names, scores[1:], strict=True))}
+    scores = {
+        f"step-{point['step']:05d}" if point["step"] else "start": {
+            k: v for k, v in point.items() if k not in ("step", "minutes")
+        }
+        for point in meta["curve"]
+    }
+    results = {name: scores[name] for name in ("start", *names) if name in scores}
     for name, state in candidates.items():
         if name not in results:
             model.load_whole(state)
@@ -367,6 +398,7 @@ def finish(args: argparse.Namespace) -> None:
         raise SystemExit(f"no candidate keeps English at {floor:.4f} and betters the other pairs: {results}")
     best = max(fit, key=lambda n: results[n]["score"])
     half = {k: v.half() if v.is_floating_point() else v for k, v in candidates[best].items() if k in start}
+    model.bert.float()
     model.load_whole(half)  # what is measured below is what is written
     meta |= {"candidates": results, "chosen": best}
     if not args.no_xquad:
@@ -374,10 +406,10 @@ def finish(args: argparse.Namespace) -> None:
         log(args, json.dumps(meta["xquad"]))
     if args.out.exists():
         shutil.rmtree(args.out)
-    shutil.copytree(args.start, args.out, ignore=shutil.ignore_patterns("model.safetensors", "meta.json"))
+    shutil.copytree(args.start, args.out, ignore=shutil.ignore_patterns("*.safetensors*", "meta.json"))
     for folder in (args.out, *(path for path in args.out.rglob("*") if path.is_dir())):
         folder.chmod(0o755)  # the start may be read-only
-    save_file(half, args.out / "model.safetensors", metadata={"format": "pt"})
+    write_weights(args.out, half, own="encoder.safetensors")
     (args.out / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for path in args.out.rglob("*.*"):
         path.chmod(0o644 if path.is_file() else 0o755)
@@ -428,16 +460,16 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("--every", type=float, default=8, help="minutes between evaluations")
     one.add_argument("--seed", type=int, default=20261122, help="data, held-out set, order")
     one.add_argument("--batch", type=int, default=64, help="pairs a step (twice as many translations)")
-    one.add_argument("--tokens", type=int, default=128, help="longest passage in training")
-    one.add_argument("--limit", type=int, default=40000, help="pairs a task at most")
+    one.add_argument("--tokens", type=int, default=160, help="longest passage in training")
+    one.add_argument("--limit", type=int, default=60000, help="pairs a task at most")
     one.add_argument("--copies", type=int, default=4, help="times each human Arabic question is cropped anew")
     one.add_argument("--lr", type=float, default=1e-4, help="peak rate of the encoder and the English rows")
     one.add_argument("--lr-rows", type=float, default=8e-4, help="peak rate of the Arabic rows")
     one.add_argument("--warmup", type=int, default=30, help="steps of warm-up")
     one.add_argument("--scale", type=float, default=20.0, help="cosines are multiplied by this before the softmax")
-    one.add_argument("--anchor", type=float, default=2.0, help="weight of English vectors' distance to the teacher")
+    one.add_argument("--anchor", type=float, default=1.0, help="weight of English vectors' distance to the teacher")
     one.add_argument("--distil", type=float, default=2.0, help="weight of translations' distance to the teacher")
-    one.add_argument("--mix", type=float, nargs=5, default=[0.40, 0.10, 0.20, 0.15, 0.15],
+    one.add_argument("--mix", type=float, nargs=6, default=[0.26, 0.08, 0.28, 0.17, 0.15, 0.06],
                      help=f"share of steps of {', '.join(TASKS)}")  # fmt: skip
     one.set_defaults(go=train)
     two = commands.add_parser("finish", parents=[both], help="average, choose, write the model folder")

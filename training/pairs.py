@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from data import Pair, Sources, clean, normal_words
-from silver import arabic_questions, augment_arabic, chosen, crop, english_questions, sentences
+
+from training.data import Pair, Sources, clean, normal_words
+from training.gloss import Glosser
+from training.silver import arabic_questions, augment_arabic, chosen, crop, english_questions, sentences
 
 # ------------------------------------------------------------------------------------------------ mining
 
@@ -171,6 +173,16 @@ def _spread(rows: list[Any], article: Callable[[Any], str], rng: np.random.Gener
     return [row for i in rng.permutation(len(runs)) for row in runs[int(i)]]
 
 
+def shuffled(pairs: list[Pair], rng: np.random.Generator) -> list[Pair]:
+    """Return the pairs in random order."""
+    return [pairs[int(i)] for i in rng.permutation(len(pairs))]
+
+
+def shuffled_runs(pairs: list[Pair], rng: np.random.Generator) -> list[Pair]:
+    """Return the pairs in random order, but up to four of one article and language pair beside each other."""
+    return _spread(pairs, lambda p: p.group.split("#")[0] + p.languages, rng)
+
+
 def arabic_wiki(sources: Sources, rng: np.random.Generator, limit: int) -> list[Pair]:
     """Silver questions, or a sentence taken out, against the rest of its section; four of an article together."""
     sections = [{**s, "at": i} for i, s in enumerate(sources.prose("wiki-ar.ar.jsonl.zst"))]
@@ -200,7 +212,7 @@ def arabic_wiki(sources: Sources, rng: np.random.Generator, limit: int) -> list[
             if len(parts) > 1 and rng.random() < 0.6:
                 text = clean(text[:around] + text[around + len(part) :])
                 around = -1
-        passage = crop(text, 30 + 10 * int(rng.integers(0, 4)), rng, around=around)
+        passage = crop(text, 30 + 15 * int(rng.integers(0, 6)), rng, around=around)
         if rng.random() < 0.15:
             passage = f"{short}\n{passage}"
         if len(passage.split()) >= 12:
@@ -240,7 +252,7 @@ def arabic_real(sources: Sources, rng: np.random.Generator, copies: int) -> list
     for _ in range(copies):
         for i in rng.permutation(len(rows)):
             query, text, group, around = rows[int(i)]
-            passage = crop(text, 35 + 10 * int(rng.integers(0, 4)), rng, around=around)
+            passage = crop(text, 35 + 15 * int(rng.integers(0, 6)), rng, around=around)
             pairs.append(Pair(augment_arabic(query, rng), passage, "ar_real", group, "ar-ar"))
     return pairs
 
@@ -265,9 +277,69 @@ def english_qa(sources: Sources, rng: np.random.Generator) -> list[Pair]:
             rows.append((row["question"], row["text"], f"{name}:{article}#{paragraph}", start))
     pairs = []
     for query, text, group, start in _spread(rows, lambda r: r[2].split("#")[0], rng):
-        passage = crop(text, 45 + 10 * int(rng.integers(0, 4)), rng, around=start)
+        passage = crop(text, 45 + 15 * int(rng.integers(0, 6)), rng, around=start)
         pairs.append(Pair(query, passage, "en_qa", group, "en-en"))
     return pairs
+
+
+def glossed(english: list[Pair], sources: Sources, rng: np.random.Generator) -> tuple[list[Pair], list[Pair]]:
+    """English questions and passages with one side, or both, in Arabic words (`gloss`).
+
+    Args:
+        english: Pairs that the wall has let through: a gloss hides from it what it came from.
+        sources: Arabic text for the forms of words.
+        rng: Draws.
+
+    Returns:
+        ``(translations, crossed)`` as from `parallel`.
+    """
+    arabic = [row["text"] for row in sources.prose("wiki-ar.ar.jsonl.zst")[::3]]
+    arabic += [
+        ar for name in ("tico19", "coop-ms-beginners", "ms-customer-insights") for _, ar in sources.parallel(name)
+    ]
+    glosser = Glosser(arabic)
+    translations, crossed = [], []
+    for pair in english:
+        keep = 0.1 * int(rng.integers(0, 3))
+        draw, also_question, also_passage = rng.random(3) < (0.5, 0.4, 0.2)
+        in_both = not draw and rng.random() < 0.4
+        question = glosser.gloss(pair.query, rng, keep=keep).text
+        passage = glosser.gloss(pair.passage, rng, keep=keep).text if not draw or also_passage else ""
+        if draw:
+            crossed.append(Pair(augment_arabic(question, rng), pair.passage, "cross", pair.group, "ar-en"))
+        elif in_both:
+            crossed.append(Pair(question, passage, "cross", pair.group, "ar-ar"))
+        else:
+            crossed.append(Pair(pair.query, passage, "cross", pair.group, "en-ar"))
+        if also_question:
+            translations.append(Pair(pair.query, question, "parallel", pair.group, "en-ar"))
+        if also_passage:
+            translations.append(Pair(pair.passage, passage, "parallel", pair.group, "en-ar"))
+    return translations, crossed
+
+
+OTHER_LANGUAGES = ("es", "fr", "de", "pt", "it", "tr", "fa", "ur", "ru", "hi", "zh")
+OTHER_SETS = (
+    ("tico19", 3000), ("opensource-guide", 2000), ("coop-ms-beginners", 4000), ("mozilla-www", 2000),
+    ("bitcoin-org", 1500), ("ms-customer-insights", 1500), ("ms-dynamics-operations", 1500),
+)  # fmt: skip
+
+
+def other_languages(sources: Sources, rng: np.random.Generator) -> list[Pair]:
+    """English lines and their translations into eleven more languages, as far as there are files."""
+    pairs = []
+    for name, cap in OTHER_SETS:
+        for language in OTHER_LANGUAGES:
+            if not (sources.root / "parallel" / f"{name}.en-{language}.tsv.zst").exists():
+                continue
+            lines = sources.parallel(name, language=language)
+            if name == "tico19":
+                lines = lines[:-TICO_DEV_LINES]
+            good = [i for i, (en, _) in enumerate(lines) if 4 <= len(en.split()) <= 50]
+            for i in rng.permutation(len(good))[:cap]:
+                en, other = lines[good[int(i)]]
+                pairs.append(Pair(en, other, "other", f"{name}:{good[int(i)]}", f"en-{language}"))
+    return shuffled(pairs, rng)
 
 
 # Lines of running text first; software documentation is two thirds of the whole and stays capped.
@@ -338,8 +410,7 @@ def parallel(sources: Sources, rng: np.random.Generator) -> tuple[list[Pair], li
         for _ in range(3):
             crossed.append(Pair(row["question_en"], crop(row["text"], 70, rng), "cross", group, "en-ar"))
     crossed += named(sources, rng)
-    crossed = _spread(crossed, lambda p: p.group.split("#")[0] + p.languages, rng)
-    return [translations[int(i)] for i in rng.permutation(len(translations))], crossed
+    return translations, crossed
 
 
 _ENGLISH_NAME = re.compile(

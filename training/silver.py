@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 import numpy as np
-from data import clean
+
+from training.data import clean
 
 # ------------------------------------------------------------------------------------------ cropping
 
@@ -46,8 +47,10 @@ _AR_IS = re.compile(
 )
 _AR_MONTHS = "يناير|فبراير|مارس|أبريل|إبريل|ابريل|مايو|يونيو|يوليو|أغسطس|اغسطس|سبتمبر|أكتوبر|اكتوبر|نوفمبر|ديسمبر"
 _AR_DATE = re.compile(
-    rf"\s*(?:،\s*)?(?:في|بتاريخ|يوم|منذ|حتى|خلال)?\s*(?:(?:ال)?(?:عام|سنة|يوم)\s)?(?:\d{{1,2}}\s(?:{_AR_MONTHS})\s?)?"
-    rf"(?:(?:{_AR_MONTHS})\s)?(?:(?:عام|سنة)\s)?\b(?:1[0-9]{{3}}|20[0-2][0-9])\b(?:\s?م\b)?"
+    r"\s*(?:،\s*)?(?:(?<!\w)[وفلب]?(?:في|بتاريخ|يوم|منذ|حتى|خلال)\s+)?"
+    r"(?P<answer>(?:(?<!\w)[وفلب]?(?:ال)?(?:عام|سنة|يوم)\s)?"
+    rf"(?:\d{{1,2}}\s(?:{_AR_MONTHS})\s?)?(?:(?<!\w)(?:{_AR_MONTHS})\s)?(?:(?<!\w)(?:عام|سنة)\s)?"
+    r"(?<!\w)(?:1[0-9]{3}|20[0-2][0-9])(?:\s?م)?\b)"
 )
 _AR_NUMBER = re.compile(
     rf"(?:حوالي|نحو|قرابة)?\s*\b(?P<n>\d[\d,.٫]*)\s(?!{_AR_MONTHS})(?P<unit>(?:مليون |ألف |آلاف )?[ء-ي]{{3,}})"
@@ -80,19 +83,27 @@ def arabic_questions(sentence: str, title: str, rng: np.random.Generator) -> lis
     Returns:
         No, one or some questions.
     """
-    found: list[str] = []
+    return [question for question, _, _ in arabic_answers(sentence, title, rng)]
+
+
+def arabic_answers(sentence: str, title: str, rng: np.random.Generator) -> list[tuple[str, str, int]]:
+    """Make questions as `arabic_questions` does, each with its answer and where in the sentence that begins.
+
+    The answer is "" and its place -1 where it is not known; a sentence with diacritics is read without them, and so
+    are the places.
+    """
+    found: list[tuple[str, str, int]] = []
     s = _MARKS.sub("", sentence).strip().rstrip(".؛،")
     words = s.split()
     if not 5 <= len(words) <= 45:
         return found
     if (m := _AR_IS.match(s)) and m["x"].split()[0] not in _PRONOUNS and len(m["x"]) > 2:
         she = m["verb"] == "هي"
-        found.append(
-            chosen(
-                [f"ما {m['verb']} {m['x']}؟", f"من {m['verb']} {m['x']}؟", f"ماذا يعني {m['x']}؟", f"عرف {m['x']}",
-                 f"{'ايه هي' if she else 'ايه هو'} {m['x']}؟", f"ما المقصود ب{m['x']}؟"], rng
-            )
+        ask = chosen(
+            [f"ما {m['verb']} {m['x']}؟", f"من {m['verb']} {m['x']}؟", f"ماذا يعني {m['x']}؟", f"عرف {m['x']}",
+             f"{'ايه هي' if she else 'ايه هو'} {m['x']}؟", f"ما المقصود ب{m['x']}؟"], rng
         )  # fmt: skip
+        found.append((ask, s[m.start("rest") :], m.start("rest")))
     date = _AR_DATE.search(s)
     bare = (s[: date.start()] + " " + s[date.end() :]).strip() if date else ""
     about = "" if not title or title in s else f" {title}"
@@ -100,19 +111,21 @@ def arabic_questions(sentence: str, title: str, rng: np.random.Generator) -> lis
         clause = _clause(s, date.start(), date.end())
         if len(clause.split()) >= 2:
             ask = chosen(["متى", "في أي عام", "في أي سنة", "متى", "امتى"], rng)
-            found.append(f"{ask} {clause}{about}؟")
+            found.append((f"{ask} {clause}{about}؟", date["answer"], date.start("answer")))
     if number := _AR_NUMBER.search(s):
         clause = _clause(s, number.start(), number.end())
         if not (date and date.start() <= number.start() < date.end()) and len(clause.split()) >= 2:
-            found.append(f"كم {chosen(['عدد ', '', 'يبلغ عدد '], rng)}{number['unit']} {clause}{about}؟")
+            ask = f"كم {chosen(['عدد ', '', 'يبلغ عدد '], rng)}{number['unit']} {clause}{about}؟"
+            found.append((ask, number.group(0).lstrip(), number.start() + len(number[0]) - len(number[0].lstrip())))
     if (place := _AR_WHERE.search(s)) and (verb := _AR_VERB.match(s)):
         rest = verb["rest"].replace(place.group(0).strip(), " ").strip()
         rest = " ".join(rest.split()[: int(rng.integers(3, 9))])
-        found.append(f"{chosen(['أين', 'في أي مكان', 'فين'], rng)} {verb['verb']}{about} {rest}؟")
+        ask = f"{chosen(['أين', 'في أي مكان', 'فين'], rng)} {verb['verb']}{about} {rest}؟"
+        found.append((ask, place["place"], place.start("place")))
     elif (verb := _AR_VERB.match(s)) and verb["verb"] not in ("كان", "كانت") and title:
         rest = " ".join(verb["rest"].split()[: int(rng.integers(3, 8))])
-        found.append(f"{chosen(['من', 'من الذي', 'مين'], rng)} {verb['verb']} {rest}؟")
-    return [clean(q) for q in found if 3 <= len(q.split()) <= 22]
+        found.append((f"{chosen(['من', 'من الذي', 'مين'], rng)} {verb['verb']} {rest}؟", "", -1))
+    return [(clean(q), answer, at) for q, answer, at in found if 3 <= len(q.split()) <= 22]
 
 
 def _clause(sentence: str, start: int, end: int) -> str:

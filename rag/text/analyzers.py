@@ -89,7 +89,7 @@ def analyze(text: str, language: str) -> list[Token]:
         elif match.lastgroup == "arabic" and language not in ("fa", "ur"):
             term = _stem_arabic(word[:_LONGEST_WORD])
         else:
-            term = _stem(word, text[slice(*original)], language)
+            term = _stem(word, text[slice(*original)] if language in _SNOWBALL else word, language)
         tokens.append(Token(term, *original))
     return tokens
 

@@ -176,3 +176,8 @@ def fold_text(text: str) -> str:
     if text.isascii():
         return text.lower()
     return _compose(text).translate(_TABLE)
+
+
+def for_tokenizer(text: str) -> str:
+    """Return ``text``, as long as before, as every tokenizer can take it: lone surrogates and NUL become a space."""
+    return re.sub("[\ud800-\udfff\x00]", " ", text)

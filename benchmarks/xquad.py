@@ -218,7 +218,25 @@ def commit() -> tuple[str, bool]:
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], capture_output=True, text=True, check=True, cwd=RESULTS.parent).stdout
 
-    return git("rev-parse", "HEAD")[:12], bool(git("status", "--porcelain", "--untracked-files=no").strip())
+    changed = git("status", "--porcelain", "--untracked-files=no") + git("status", "--porcelain", "../rag/models")
+    return git("rev-parse", "HEAD")[:12], bool(changed.strip())
+
+
+def write_results(key: str, report: dict[str, Any], output: Path | None) -> None:
+    """Put a report under its key into a results file, beside those of other benchmarks, and name the file.
+
+    Args:
+        key: The benchmark's name.
+        report: Its figures; whether they were taken with uncommitted changes is added.
+        output: The file; None takes ``benchmarks/results/<commit>.json``.
+    """
+    sha, is_dirty = commit()
+    output = output or RESULTS / f"{sha}.json"
+    output.parent.mkdir(parents=True, exist_ok=True)
+    results = json.loads(output.read_text("utf-8")) if output.exists() else {}
+    results[key] = report | {"uncommitted_changes": is_dirty}
+    output.write_text(json.dumps(results, indent=2, sort_keys=True) + "\n", "utf-8")
+    print(output)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -233,12 +251,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     begin = time.monotonic()
     data = Xquad(options.eval_dir, embedder, options.cache_dir)
     report = measure(data)
-    sha, is_dirty = commit()
     report |= {
         "embedder": {"name": embedder.name, "fingerprint": fingerprint_hash(embedder.fingerprint)},
         "latency": latency(data, embedder),
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
-        "uncommitted_changes": is_dirty,
         "seconds": round(time.monotonic() - begin, 1),
     }
     for pair, legs in report["pairs"].items():
@@ -247,11 +263,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         for pair, row in report[kind].items():
             print(kind, pair, f"R@1 {row['R@1']:.3f}", f"R@5 {row['R@5']:.3f}", sep="  ")
     print("latency", report["latency"])
-    output = options.output or RESULTS / f"{sha}.json"
-    output.parent.mkdir(parents=True, exist_ok=True)
-    results = json.loads(output.read_text("utf-8")) if output.exists() else {}
-    output.write_text(json.dumps(results | {"xquad": report}, indent=2, sort_keys=True) + "\n", "utf-8")
-    print(output)
+    write_results("xquad", report, options.output)
     return 0
 
 

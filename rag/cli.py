@@ -242,6 +242,7 @@ def _doctor(args: argparse.Namespace) -> int:
     from importlib.metadata import version
 
     from rag.embedder import DEFAULT_EMBEDDER, Embedder
+    from rag.reader import DEFAULT_READER, Reader
     from rag.store import IndexStore
 
     packages = ("sanad", "torch", "sentence-transformers", "transformers", "faiss-cpu", "gradio")
@@ -253,6 +254,11 @@ def _doctor(args: argparse.Namespace) -> int:
     try:
         embedder = Embedder.open()
         report["embedder"] = {"path": str(DEFAULT_EMBEDDER), "dim": embedder.dim, "max_tokens": embedder.max_tokens}
+    except RagError as error:
+        report["problems"].append(str(error))
+    try:
+        Reader()
+        report["reader"] = {"path": str(DEFAULT_READER)}
     except RagError as error:
         report["problems"].append(str(error))
     try:
@@ -270,6 +276,8 @@ def _doctor(args: argparse.Namespace) -> int:
         )
         if "embedder" in report:
             print("embedder: {path}, {dim} dimensions, window {max_tokens} tokens".format(**report["embedder"]))
+        if "reader" in report:
+            print(f"reader: {report['reader']['path']}")
         if report.get("generation"):
             print(f"index: {args.index_dir}/{report['generation']}")
         print("network: none used, unless a hub model is named with --embedder")

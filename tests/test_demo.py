@@ -12,6 +12,7 @@ import pytest
 from rag import Chatbot, Retriever
 from rag.evaluation import evaluate
 
+pytestmark = pytest.mark.timeout(600)  # asks 161 questions
 QUESTIONS = Path(__file__).parent / "questions"
 TOLERANCE = 0.03
 GUARDED = ("recall@5", "evidence_cited", "citation_precision", "refused_unanswerable")

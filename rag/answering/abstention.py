@@ -9,8 +9,11 @@ import math
 from collections.abc import Sequence
 
 from rag.answering.evidence import Candidate, TermMatcher
+from rag.answering.model import UNIT_FEATURES
 from rag.answering.question import Question
 from rag.text import terms
+
+_SUPPORT = UNIT_FEATURES.index("support")
 
 
 def answerability_features(
@@ -35,6 +38,7 @@ def answerability_features(
     nearest = max(candidate.hit.dense_score for candidate in candidates)
     return (
         math.log(score / (1 - score)),
+        max(candidate.features[_SUPPORT] for candidate in candidates),
         nearest,
         nearest - background,
         matcher.coverage(around, passage.language),

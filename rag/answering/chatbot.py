@@ -15,7 +15,7 @@ from rag.answering.model import AnswerModel
 from rag.answering.question import Question, QuestionKind, understand
 from rag.config import AnswerConfig
 from rag.datatypes import Answer, Citation, Hit
-from rag.reader import EmbedderReader, Reader
+from rag.reader import CosineScorer, Reader, default_reader
 from rag.retriever import Retriever, Snapshot
 from rag.text import fold_text
 
@@ -31,7 +31,7 @@ class Chatbot:
     Args:
         retriever: Where to look.
         config: How to answer.
-        reader: Scores sentences; by default the retriever's embedder does.
+        reader: Finds the answer in a passage; the built-in one by default.
     """
 
     def __init__(
@@ -41,7 +41,8 @@ class Chatbot:
         self.config = config or AnswerConfig()
         embedder = retriever.embedder
         self._model = AnswerModel.load()
-        self._reader = reader or EmbedderReader(embedder.encode_queries, embedder.encode_passages)
+        self._scorer = CosineScorer(embedder.encode_queries, embedder.encode_passages)
+        self._reader = reader or default_reader()
 
     def ask(self, question: str) -> Answer:
         """Answer one question.
@@ -88,7 +89,9 @@ class Chatbot:
     def _answer(self, question: Question, snapshot: Snapshot) -> Answer:
         hits = retrieve(question, snapshot, top_k=self.config.top_k)
         matcher = TermMatcher(question, snapshot.idf, snapshot.translate)
-        candidates = candidates_of(question, hits, snapshot.document, matcher, self._reader, self._model.unit)
+        candidates = candidates_of(
+            question, hits, snapshot.document, matcher, self._scorer, self._reader, self._model.unit
+        )
         confidence = 0.0
         if candidates:
             features = answerability_features(

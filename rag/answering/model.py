@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-UNIT_FEATURES = ("cosine", "coverage", "passage_score", "kind", "is_question", "is_short")
-ANSWER_FEATURES = ("unit", "passage_cosine", "lead", "coverage", "is_cross", "is_arabic")
+UNIT_FEATURES = ("cosine", "support", "coverage", "passage_score", "kind", "is_question", "is_short")
+ANSWER_FEATURES = ("unit", "support", "passage_cosine", "lead", "coverage", "is_cross", "is_arabic")
 
 MODEL_FILE = Path(__file__).parent.parent / "models" / "answering.json"
 

@@ -491,7 +491,7 @@ def report(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     model = Encoder(args.start, args.device)
     args.run.mkdir(parents=True, exist_ok=True)
-    log(args, json.dumps({"dev": measure_dev(model, make.build_dev(Sources(args.data), 20261122))}))
+    log(args, json.dumps({"dev": measure_dev(model, make.build_dev(Sources(args.data), make.DEV_SEED))}))
     log(args, json.dumps({"xquad": measure_xquad(model, args.data)}))
 
 

@@ -36,13 +36,12 @@ from rag.store import Bm25Index
 from rag.text.analyzers import terms
 from training import dictionary as dictionary_training
 from training.data import Pair, Sources, Wall, clean_question
-from training.pairs import TICO_DEV_LINES, build_dev
+from training.pairs import DEV_SEED, TICO_DEV_LINES, build_dev
 
 logger = logging.getLogger(__name__)
 
 LANGUAGES = ("ar", "en")
 HELD_OUT = ("ud-pud", "tico19")
-DEV_SEED = 20261122  # of the embedder's training
 MOST_QUESTIONS = 3  # of one passage
 CANDIDATES = 60  # of each leg and language
 FEATURES = tuple(PairWeights.__slots__)

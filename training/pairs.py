@@ -109,6 +109,7 @@ class Dev:
 
 
 TICO_DEV_LINES = 780
+DEV_SEED = 20261122  # what is held out of every model's training
 
 
 def build_dev(sources: Sources, seed: int, *, size: int = 300) -> Dev:

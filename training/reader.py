@@ -138,7 +138,7 @@ def train(args: argparse.Namespace) -> None:
     torch.set_num_threads(args.threads)
     args.run.mkdir(parents=True, exist_ok=True)
     sources = Sources(args.data)
-    held = make.build_dev(sources, args.seed)
+    held = make.build_dev(sources, make.DEV_SEED)
     wall = Wall.of_folder(args.data / "eval", held.texts())
     questions = frozenset(query for queries, _, _ in held.pools.values() for query in queries)
     examples, dev, counts = build(sources, wall, questions, args.seed, limit=args.limit, words=args.words)
@@ -146,6 +146,7 @@ def train(args: argparse.Namespace) -> None:
     log(args, f"{len(examples)} examples, {len(batches)} batches: {counts}; held out {len(dev)}")
     facts = {
         "flags": {k: v for k, v in vars(args).items() if k not in ("data", "start", "run") and not callable(v)},
+        "start": args.start.name,
         "examples": counts,
         "held_out": len(dev),
         "torch": torch.__version__,
@@ -217,7 +218,7 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("--minutes", type=float, default=40, help="wall-clock limit; the rate falls to 0 over it")
     one.add_argument("--steps", type=int, default=6000, help="limit on steps; the rate falls to 0 over it")
     one.add_argument("--every", type=float, default=15, help="minutes between evaluations")
-    one.add_argument("--seed", type=int, default=20261122, help="held-out set (the embedder's), examples, order")
+    one.add_argument("--seed", type=int, default=20261122, help="examples and their order")
     one.add_argument("--batch", type=int, default=32, help="examples a step")
     one.add_argument("--tokens", type=int, default=224, help="longest question and context in training")
     one.add_argument("--words", type=int, default=110, help="longest context in training, in words")

@@ -247,7 +247,7 @@ def create_ui(service: Service) -> gr.Blocks:
 
     def on_language(event: gr.EventData) -> Any:
         language = "ar" if event.language == "ar" else "en"
-        return gr.update(placeholder=word("ask_placeholder", language), rtl=language == "ar")
+        return gr.update(placeholder=word("ask_placeholder", language))
 
     def on_upload(paths: list[str]) -> tuple[None, str]:
         return None, page.upload(paths)

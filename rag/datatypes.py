@@ -141,12 +141,14 @@ class Statement:
     """One unit of an answer's text, with the numbers of the citations that support it.
 
     ``kind`` is ``"frame"`` (written by us around the quotes, cites nothing), ``"quote"`` (a sentence quoted
-    from a document) or ``"item"`` (one item of a quoted list).
+    from a document), ``"item"`` (one item of a quoted list) or ``"written"`` (a sentence that a language model wrote).
+    ``is_supported`` is false for a written sentence that no passage was found to say; it then cites nothing.
     """
 
     text: str
     kind: str
     citations: tuple[int, ...] = ()
+    is_supported: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,11 @@ class Answer:
     ``text`` is the statements in Markdown, with ``[n]`` marks. ``confidence`` is in [0, 1]. When ``abstained``
     is true, ``citations`` is empty, ``text`` says so in the question's language, and ``hits`` still holds the
     nearest passages. ``generation`` names the index generation that every citation belongs to.
+
+    ``query`` is what was searched for: the question, or a follow-up made to stand alone. ``short`` is the short answer
+    that ``text`` opens with, a slice of the first citation's quote, where the question wants one and it was found.
+    ``model`` names the language model that wrote the answer, empty for one made of quotes. ``notice`` tells the
+    reader of something that went wrong on the way, in the question's language.
     """
 
     question: str
@@ -168,3 +175,7 @@ class Answer:
     hits: tuple[Hit, ...] = ()
     generation: str = ""
     seconds: float = 0.0
+    query: str = ""
+    short: str = ""
+    model: str = ""
+    notice: str = ""

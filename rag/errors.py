@@ -6,7 +6,8 @@ RagError                    the state of the world is wrong; ``str(error)`` says
 ├── IndexFormatError        the index is damaged, or of another format version
 ├── IndexMismatchError      the index was built with another embedder than the one loaded
 ├── IndexLockedError        another process is building this index
-├── ModelNotFoundError      an embedder or reader cannot be opened
+├── ModelNotFoundError      an embedder, reader or language model cannot be opened
+├── GeneratorError          a language model, or its server, failed while it wrote
 └── ServerError             the server cannot start (for instance its port is taken)
 
 A caller's own mistake (``top_k=0``) is a ``ValueError`` or ``TypeError``, never a ``RagError``.
@@ -52,7 +53,11 @@ class IndexLockedError(RagError):
 
 
 class ModelNotFoundError(RagError):
-    """An embedder or reader cannot be opened."""
+    """An embedder, reader or language model cannot be opened."""
+
+
+class GeneratorError(RagError):
+    """A language model, or its server, failed while it wrote."""
 
 
 class ServerError(RagError):

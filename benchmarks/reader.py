@@ -33,7 +33,7 @@ from benchmarks.xquad import Xquad, write_results
 from rag.embedder import Embedder
 from rag.metrics import roc_auc, token_f1
 from rag.reader import DEFAULT_READER, Reader, Reading
-from rag.text import split_sentences
+from rag.text import split_sentences, whole_words
 from training.data import read_jsonl
 
 _PUNCTUATION = frozenset(string.punctuation)
@@ -80,7 +80,7 @@ def measure(reader: Reader, rows: Sequence[dict[str, Any]], asked: Sequence[str]
             answered.append(reading.support())
             missing.append(reader.read(question, [others[n]])[0].support())
         best = reading.best()
-        text = row["text"][best.start : best.end] if best else ""
+        text = row["text"][slice(*whole_words(row["text"], best.start, best.end))] if best else ""
         answers = [answer["text"] for answer in row["answers"]]
         values["F1"].append(100 * max(squad_f1(text, answer) for answer in answers))
         values["EM"].append(100 * max(float(squad_words(text) == squad_words(answer)) for answer in answers))

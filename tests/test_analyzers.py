@@ -2,7 +2,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from rag.text.analyzers import Token, analyze, content_terms, terms
+from rag.text.analyzers import Token, analyze, content_terms, terms, whole_words
 from rag.text.fold import fold_text
 
 
@@ -135,3 +135,20 @@ def test_terms_are_those_of_analyze_and_lie_in_the_text(text, language):
         assert token.term
         assert fold_text(text[token.start : token.end]).strip()
         token.term.encode()
+
+
+@pytest.mark.parametrize(
+    ("text", "cut", "whole"),
+    [
+        ("غزا بــغورو البلاد", "غورو", "بــغورو"),
+        ("امتيازاتهم قانونياً.", "قانونيا", "قانونياً"),
+        ("in Manakintown, 1700", "Manakin", "Manakintown"),
+        ("about 388,400 people", "8,4", "388,400"),
+        ("ends here.[1][2]", "here", "here"),
+        ("北京是中国的首都", "京是", "京是"),
+        ("one two", " ", " "),
+    ],
+)
+def test_a_span_is_widened_to_whole_words(text, cut, whole):
+    start = text.index(cut)
+    assert text[slice(*whole_words(text, start, start + len(cut)))] == whole

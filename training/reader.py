@@ -31,6 +31,7 @@ from transformers import AutoConfig, AutoModelForQuestionAnswering, AutoTokenize
 
 from rag.metrics import exact_match, token_f1
 from rag.reader import Reading
+from rag.text import whole_words
 from training import pairs as make
 from training.data import Sources, Wall
 from training.embedder import Masters, load_state, log, save_state
@@ -108,7 +109,7 @@ class Reader:
                     offsets[n].numpy()[inside], starts[n][inside] - starts[n, 0], ends[n][inside] - ends[n, 0]
                 )
                 if best := reading.best():
-                    found[i] = examples[i].context[best.start : best.end]
+                    found[i] = examples[i].context[slice(*whole_words(examples[i].context, best.start, best.end))]
         return found
 
 

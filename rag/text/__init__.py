@@ -1,6 +1,6 @@
 """Pure functions on text: folding, language, blocks, sentences, index terms; all keep the original offsets."""
 
-from rag.text.analyzers import Token, analyze, content_terms, terms
+from rag.text.analyzers import Token, analyze, content_terms, terms, whole_words
 from rag.text.blocks import Block, split_blocks
 from rag.text.fold import Folded, fold, fold_text
 from rag.text.language import detect_language, direction
@@ -20,4 +20,5 @@ __all__ = [
     "split_blocks",
     "split_sentences",
     "terms",
+    "whole_words",
 ]

@@ -94,6 +94,14 @@ def analyze(text: str, language: str) -> list[Token]:
     return tokens
 
 
+def whole_words(text: str, start: int, end: int) -> tuple[int, int]:
+    """Widen ``text[start:end]`` to the words and numbers it begins and ends in; scripts without spaces stay as cut."""
+    folded = fold(text)
+    spans = [folded.to_original(*m.span()) for m in _TOKEN.finditer(folded.text) if m.lastgroup != "unspaced"]
+    inside = [span for span in spans if span[0] < end and start < span[1]]
+    return (min(start, inside[0][0]), max(end, inside[-1][1])) if inside else (start, end)
+
+
 def terms(text: str, language: str) -> list[str]:
     """Return the terms of :func:`analyze` alone, faster where the language needs no map to the original."""
     if language in _SNOWBALL:

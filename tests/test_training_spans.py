@@ -118,11 +118,11 @@ class ToySources:
 
 
 def test_the_readers_examples_hold_no_evaluation_text(monkeypatch):
-    training, _, _ = spans.build(ToySources(), Wall([LEAKED]), frozenset(), 0, limit=50, words=60)
+    training, _, _ = spans.build(ToySources(), Wall([LEAKED]), frozenset(), [], 0, limit=50, words=60, copies=4)
     assert {example.group for example in training} == {"tydiqa_goldp.en:b"}  # no gloss of the other one either
     monkeypatch.setattr(spans, "is_clean", lambda example, wall: True)
     with pytest.raises(LeakError):
-        spans.build(ToySources(), Wall([LEAKED]), frozenset(), 0, limit=50, words=60)
+        spans.build(ToySources(), Wall([LEAKED]), frozenset(), [], 0, limit=50, words=60, copies=4)
 
 
 def test_a_label_marks_the_answer_through_marks_that_no_token_covers():

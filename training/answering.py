@@ -1,31 +1,37 @@
-"""Fit when the answerer abstains, and write the weights of its two small models.
+"""Fit which sentence answers and when to abstain, and write the weights of the answerer's two small models.
 
-    python -m training.answering --data DATA --output rag/models/answering.json
+    python -m training.answering describe --data DATA --run training/runs/NAME
+    python -m training.answering fit --run training/runs/NAME --output rag/models/answering.json
 
-DATA holds ``qa_train/`` and ``prose/``, and ``eval/``, whose texts are kept out: see `data.Wall`. Small
-collections are made of training passages, Arabic and English together; of each, two fifths of the passages are
-left out, neighbours of the same article staying in, and every question is asked: those on the passages left out
-have no answer. Of the bilingual FAQ sets only the Arabic or only the English answers go in, so half of those
-questions cross the languages. The threshold is the confidence below which ``--refused-answerable`` of the
-answerable ones fall. Only passages that neither embedder nor reader was trained on are used;
-the last quarter of the collections, made of other passages than the rest, is held out for the figures.
+DATA holds ``prose/`` and ``qa_train/``, and ``eval/``, whose texts are kept out: see `data.Wall`. The questions are our
+own (``training/questions/answerer/``): asked in Arabic, written and dialect, and in English, mostly not in the words of the
+passage, a third of them with no answer in their collection. The collections of each half of the files make one index,
+as wide as a user's folder; every question is asked of it, and once more of an index that lacks the document answering.
+``describe`` keeps the numbers of each question's candidates, ``fit`` learns from them in seconds:
 
-The weights by which units are ranked are set by hand (`UNIT`): a fit on ARCD, TyDi QA and SQuADShifts was tried and
-was worse on the judged questions of the demo corpus, since those sets' questions repeat the words of their passages.
+* unit: a softmax over a question's candidates (listwise, Cao et al. 2007), then scaled to a probability (Platt 1999);
+* answer: a logistic regression on `ANSWER_FEATURES`; the threshold is the confidence below which
+  ``--refused-answerable`` of the answerable fall.
+
+Figures are of five-fold cross-validation over collections, so no question is judged by a fit that saw its passages.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import random
+import pickle
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import zstandard
+import numpy.typing as npt
+from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 from tqdm import tqdm
@@ -36,146 +42,242 @@ from rag.answering.chatbot import retrieve
 from rag.answering.evidence import TermMatcher, candidates_of
 from rag.answering.model import ANSWER_FEATURES, UNIT_FEATURES, Logistic
 from rag.answering.question import understand
+from rag.metrics import calibration_error
 from rag.reader import CosineScorer, Reader
+from rag.retriever import Snapshot
 from training.data import Pair, Sources, Wall
-from training.pairs import DEV_SEED, build_dev
+from training.written import Asked, read_collections, read_questions, read_sections
 
-UNIT = {
-    "cosine": 8.0,
-    "support": 0.5,
-    "coverage": 1.6,
-    "passage_score": 0.4,
-    "kind": 1.6,
-    "is_question": -8.0,
-    "is_short": -1.6,
-    "bias": -7.0,
-}
-PASSAGES = 25  # of each source in a collection
-Case = tuple[str, str]  # question, name of the passage that answers
+Floats = npt.NDArray[np.float64]
 
 
-def read_jsonl(path: Path) -> Iterator[dict[str, Any]]:
-    """Read a compressed JSON Lines file."""
-    with path.open("rb") as raw, zstandard.ZstdDecompressor().stream_reader(raw) as stream:
-        for line in stream.read().decode("utf-8").splitlines():
-            yield json.loads(line)
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A question as the answerer met it: its candidates' numbers, shape (n, features), and which of them answer."""
+
+    asked: Asked
+    units: Floats
+    is_right: npt.NDArray[np.bool_]
+    answer: tuple[float, ...]  # of `ANSWER_FEATURES`, without the first, which is the unit model's
+    is_answerable: bool
 
 
-def read_set(data: Path, name: str) -> tuple[dict[str, str], list[Case]]:
-    """Read a question set: passages by name, in the order of the file, and its answerable questions."""
-    texts = {f"{name}-{c['context_id']}": c["text"] for c in read_jsonl(data / f"{name}.contexts.jsonl.zst")}
-    records = [q for q in read_jsonl(data / f"{name}.jsonl.zst") if q["answerable"] and not q.get("eval_overlap")]
-    return texts, [(record["question"], f"{name}-{record['context_id']}") for record in records]
+def write_corpus(folder: Path, names: Sequence[str], sections: dict[str, tuple[str, str, str]]) -> dict[str, str]:
+    """Write one HTML file an article and return the document's name of each section."""
+    articles: dict[str, list[str]] = defaultdict(list)
+    for name in names:
+        source, _, number = name.partition(":")
+        articles[sections[name][0] or f"{source} {number.partition('-')[0]}"].append(name)
+    folder.mkdir(parents=True)
+    document_of = {}
+    for i, (title, members) in enumerate(sorted(articles.items())):
+        body = [f"<h1>{escape(sections[members[0]][0])}</h1>"] if sections[members[0]][0] else []
+        for name in members:
+            _, heading, text = sections[name]
+            body += [f"<h2>{escape(heading)}</h2>"] if heading and heading != title else []
+            body += [f"<p>{escape(line)}</p>" for line in text.splitlines() if line.strip()]
+            document_of[name] = f"{i:03d}.html"
+        page = f"<!doctype html><html><body><article>{''.join(body)}</article></body></html>"
+        (folder / f"{i:03d}.html").write_text(page, encoding="utf-8")
+    return document_of
 
 
-def read_faq(data: Path, language: str) -> tuple[dict[str, str], list[Case]]:
-    """Read the bilingual FAQ: answers in ``language``, questions in both."""
-    texts: dict[str, str] = {}
-    cases: list[Case] = []
-    for name in ("legal-clinic", "covid19-portal"):
-        for i, record in enumerate(read_jsonl(data / f"{name}.ar.faq.jsonl.zst")):
-            answer = record["answer"] if language == "ar" else record.get("answer_en")
-            if answer:
-                texts[f"{name}-{i}"] = answer
-                cases += [(record[key], f"{name}-{i}") for key in ("question", "question_en") if record.get(key)]
-    return texts, cases
+def places(asked: Asked, text: str, sections: dict[str, tuple[str, str, str]]) -> list[tuple[int, int]]:
+    """Return where in a document the answer stands; white space may differ from the section's."""
+    assert asked.context and asked.answer
+    lines = [line for line in sections[asked.context][2].splitlines() if asked.answer in line]
+    found = []
+    for line in lines:
+        at = text.find(line)
+        if at >= 0:
+            start = at + line.index(asked.answer)
+            found.append((start, start + len(asked.answer)))
+    return found
 
 
-def collections(
-    data: Path, count: int, rng: random.Random, wall: Wall, unseen: Wall
-) -> Iterator[tuple[dict[str, str], list[tuple[str, bool]]]]:
-    """Yield ``(indexed passages, [(question, is answerable)])``; the last quarter of other passages than the rest.
+class Describer:
+    """Asks questions of one index and notes what the answerer sees."""
 
-    Only passages inside ``unseen``, the development set of the models, are used: on what they were trained on they
-    are surer than they will be.
-    """
-    names = ("arcd.ar.train", "tydiqa_goldp.en.train", "squadshifts_new_wiki.en.all")
-    sets = [read_set(data / "qa_train", name) for name in names]
-    for number in range(count):
-        parts = sets if number % 3 else [read_faq(data / "prose", "ar" if number % 2 else "en"), sets[0], sets[1]]
-        indexed: dict[str, str] = {}
-        asked: list[tuple[str, bool]] = []
-        for texts, cases in parts:
-            keys = [key for key, text in texts.items() if unseen.is_inside(text) and not wall.is_inside(text)]
-            cut = len(keys) * 3 // 4
-            keys = keys[:cut] if number < count * 3 // 4 else keys[cut:]
-            start = rng.randrange(max(1, len(keys) - PASSAGES))
-            chosen = keys[start : start + PASSAGES]
-            kept = set(rng.sample(chosen, len(chosen) * 3 // 5))
-            indexed |= {key: texts[key] for key in chosen if key in kept}
-            own = [(text, key in kept) for text, key in cases if key in chosen and not wall.is_inside(text)]
-            asked += rng.sample(own, min(30, len(own)))
-        texts_used = [*indexed.values(), *(text for text, _ in asked)]
-        wall.assert_clean(Pair(text, text, "answering", str(number), "ar-en") for text in texts_used)
-        yield indexed, asked
+    def __init__(self, folder: Path, embedder: Embedder, reader: Reader, unit: Logistic) -> None:
+        self._snapshot: Snapshot = Retriever.open(folder, embedder=embedder).snapshot()
+        self._scorer = CosineScorer(embedder.encode_queries, embedder.encode_passages)
+        self._reader, self._unit = reader, unit
 
+    def __call__(
+        self, asked: Asked, gold: Sequence[tuple[str, int, int]], without: str | None = None
+    ) -> Described | None:
+        """Describe the candidates of a question.
 
-def describe(
-    folder: Path, indexed: dict[str, str], asked: Sequence[tuple[str, bool]], embedder: Embedder, reader: Reader
-) -> Iterator[tuple[tuple[float, ...], bool]]:
-    """Build the collection's index, ask, and yield the features of each question with its label."""
-    corpus = folder / "corpus"
-    corpus.mkdir(parents=True)
-    for key, text in indexed.items():
-        (corpus / f"{key.replace('/', '_')}.txt").write_text(text, encoding="utf-8")
-    build_index(corpus, folder / "index", embedder=embedder)
-    snapshot = Retriever.open(folder / "index", embedder=embedder).snapshot()
-    scorer = CosineScorer(embedder.encode_queries, embedder.encode_passages)
-    unit = Logistic.of(UNIT_FEATURES, UNIT)
-    for text, is_answerable in asked:
-        question = understand(snapshot.correct(text))
-        hits = retrieve(question, snapshot, top_k=8)
+        Args:
+            asked: The question.
+            gold: ``(doc_id, start, end)`` of what answers.
+            without: A document to leave out, so that nothing answers.
+        """
+        snapshot = self._snapshot
+        question = understand(snapshot.correct(asked.question))
+        rest = None if without is None else [doc_id for doc_id in snapshot.generation.documents if doc_id != without]
+        hits = retrieve(question, snapshot, top_k=8, doc_ids=rest)
         matcher = TermMatcher(question, snapshot.idf, snapshot.translate)
-        candidates = candidates_of(question, hits, snapshot.document, matcher, scorer, reader, unit)
-        if candidates:
-            background = snapshot.background(question.text)
-            yield (
-                answerability_features(question, candidates, matcher, background=background),
-                is_answerable,
-            )
+        found = candidates_of(question, hits, snapshot.document, matcher, self._scorer, self._reader, self._unit)
+        if not found:
+            return None
+        is_right = [
+            any(c.hit.passage.doc_id == doc_id and c.unit.start < end and start < c.unit.end for doc_id, start, end in gold)
+            for c in found
+        ]  # fmt: skip
+        features = answerability_features(question, found, matcher, background=snapshot.background(question.text))
+        is_answerable = bool(gold) and without is None
+        return Described(asked, np.array([c.features for c in found]), np.array(is_right), features[1:], is_answerable)
 
 
-def main() -> None:
-    """Run the recipe."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="folder with qa_train/ and prose/")
-    parser.add_argument("--output", type=Path, default=Path("rag/models/answering.json"))
-    parser.add_argument("--collections", type=int, default=20, help="collections made")
-    parser.add_argument("--refused-answerable", type=float, default=0.04, help="share of answerable questions refused")
-    parser.add_argument("--seed", type=int, default=13)
-    args = parser.parse_args()
-
+def describe(args: argparse.Namespace) -> None:
+    """Ask every question and keep what was seen."""
+    sources = Sources(args.data)
+    wall = Wall.of_folder(args.data / "eval")
+    sections, asked = read_sections(sources), read_questions("answerer")
+    members = read_collections("answerer")
+    used = [sections[name][2] for names in members.values() for name in names] + [a.question for a in asked]
+    wall.assert_clean(Pair(text, text, "answering", str(i), "ar-en") for i, text in enumerate(used))
     embedder, reader = Embedder.open(), Reader()
-    rows: list[list[tuple[tuple[float, ...], bool]]] = []
-    with tempfile.TemporaryDirectory() as folder:
-        wall, unseen = Wall.of_folder(args.data / "eval"), Wall(build_dev(Sources(args.data), DEV_SEED).texts())
-        made = collections(args.data, args.collections, random.Random(args.seed), wall, unseen)
-        for number, (indexed, asked) in enumerate(tqdm(made, total=args.collections)):
-            rows.append(list(describe(Path(folder, str(number)), indexed, asked, embedder, reader)))
+    unit = Logistic((1.0, *[0.0] * (len(UNIT_FEATURES) - 1)), 0.0)
+    rows: list[Described] = []
+    names = sorted(members)
+    with tempfile.TemporaryDirectory() as place:
+        for number, half in enumerate((names[::2], names[1::2])):
+            root = Path(place, str(number))
+            documents = write_corpus(root / "corpus", [s for name in half for s in members[name]], sections)
+            build_index(root / "corpus", root / "index", embedder=embedder)
+            ask = Describer(root / "index", embedder, reader, unit)
+            for one in tqdm([a for a in asked if a.collection in half], desc=f"index {number + 1}"):
+                gold, home = [], None
+                if one.context:
+                    home = documents[one.context]
+                    text = ask._snapshot.document(home).text
+                    gold = [(home, *span) for span in places(one, text, sections)]
+                    if not gold:
+                        print("not found:", one.context, one.answer)
+                        continue
+                rows += [row for row in (ask(one, gold), ask(one, gold, home) if home else None) if row]
+    args.run.mkdir(parents=True, exist_ok=True)
+    (args.run / "described.pickle").write_bytes(pickle.dumps(rows))  # a scratch file of ours, never shipped
+    print(len(rows), "questions described")
 
-    cut = len(rows) * 3 // 4
-    fitted = [row for part in rows[:cut] for row in part]
-    matrix = np.array([features for features, _ in fitted])
+
+def fit_unit(rows: Sequence[Described], penalty: float) -> Logistic:
+    """Fit the weights of a unit's numbers: softmax over the candidates of a question, then scale and bias."""
+    rows = [row for row in rows if row.is_answerable and row.is_right.any()]
+    stacked = np.concatenate([row.units for row in rows])
+    scale = stacked.std(axis=0) + 1e-9
+    cases = [(row.units / scale, row.is_right) for row in rows]
+
+    def loss(weights: Floats) -> tuple[float, Floats]:
+        total, gradient = penalty * float(weights @ weights), 2 * penalty * weights
+        for units, is_right in cases:
+            logits = units @ weights
+            logits -= logits.max()
+            all_of, own = np.exp(logits), np.exp(logits) * is_right
+            total += float(np.log(all_of.sum()) - np.log(own.sum() + 1e-12))
+            gradient += units.T @ (all_of / all_of.sum()) - units.T @ (own / (own.sum() + 1e-12))
+        return total / len(cases), gradient / len(cases)
+
+    weights = minimize(loss, np.zeros(stacked.shape[1]), jac=True, method="L-BFGS-B").x / scale
+    logits, labels = stacked @ weights, np.concatenate([row.is_right for row in rows])
+    platt = LogisticRegression(C=1e6).fit(logits[:, None], labels)
+    factor, bias = float(platt.coef_[0, 0]), float(platt.intercept_[0])
+    return Logistic(tuple((weights * factor).round(4).tolist()), round(bias, 4))
+
+
+def answer_matrix(rows: Sequence[Described], unit: Logistic) -> Floats:
+    """Return `ANSWER_FEATURES` of each question, the best unit's log-odds first."""
+    best = [float((row.units @ np.array(unit.weights)).max()) + unit.bias for row in rows]
+    return np.array([(logit, *row.answer) for logit, row in zip(best, rows, strict=True)])
+
+
+def fit_answer(rows: Sequence[Described], unit: Logistic, strength: float) -> Logistic:
+    """Fit the probability that the documents answer."""
+    matrix = answer_matrix(rows, unit)
     scale = matrix.std(axis=0) + 1e-9
-    regression = LogisticRegression(C=0.1, max_iter=2000, class_weight="balanced")
-    regression.fit(matrix / scale, np.array([label for _, label in fitted]))
-    answer = dict(zip(ANSWER_FEATURES, (regression.coef_[0] / scale).round(4).tolist(), strict=True))
-    answer["bias"] = round(float(regression.intercept_[0]), 4)
-    model = Logistic.of(ANSWER_FEATURES, answer)
-    positive = sorted(model.probability(features) for features, label in fitted if label)
-    answer["threshold"] = round(positive[int(args.refused_answerable * len(positive))], 4)
+    regression = LogisticRegression(C=strength, max_iter=5000)
+    regression.fit(matrix / scale, [row.is_answerable for row in rows])
+    weights = (regression.coef_[0] / scale).round(4).tolist()
+    return Logistic(tuple(weights), round(float(regression.intercept_[0]), 4))
 
-    held = [(model.probability(features), label) for part in rows[cut:] for features, label in part]
-    figures = {
-        "auc": round(float(roc_auc_score([label for _, label in held], [p for p, _ in held])), 4),
-        "refused_unanswerable": round(float(np.mean([p < answer["threshold"] for p, label in held if not label])), 4),
-        "refused_answerable": round(float(np.mean([p < answer["threshold"] for p, label in held if label])), 4),
-        "fitted_questions": len(fitted),
-        "held_out_questions": len(held),
+
+def figures_of(rows: Sequence[Described], folds: int, args: argparse.Namespace) -> tuple[dict[str, Any], float]:
+    """Cross-validate over collections; return the figures and the threshold."""
+    names = sorted({row.asked.collection for row in rows})
+    tops: dict[str, list[list[bool]]] = defaultdict(list)
+    confidences: list[float] = []
+    labels: list[bool] = []
+    for fold in range(folds):
+        held = set(names[fold::folds])
+        fitted, judged = (
+            [r for r in rows if r.asked.collection not in held],
+            [r for r in rows if r.asked.collection in held],
+        )
+        unit = fit_unit(fitted, args.penalty)
+        answer = fit_answer(fitted, unit, args.strength)
+        for row, features in zip(judged, answer_matrix(judged, unit), strict=True):
+            confidences.append(answer.probability(features.tolist()))
+            labels.append(row.is_answerable)
+            if row.is_answerable:
+                order = np.argsort(-(row.units @ np.array(unit.weights)), kind="stable")
+                passage = "ar" if row.asked.collection.startswith("ar") else "en"
+                tops[f"{row.asked.language}-{passage}"].append(row.is_right[order].tolist())
+    positive = sorted(p for p, label in zip(confidences, labels, strict=True) if label)
+    threshold = positive[int(args.refused_answerable * len(positive))]
+    figures: dict[str, Any] = {
+        f"top {k}": {
+            pair: round(float(np.mean([any(c[:k]) for c in cases])), 3) for pair, cases in sorted(tops.items())
+        }
+        for k in (1, 4)
     }
-    text = json.dumps({"unit": UNIT, "answer": answer, "figures": figures}, indent=2) + "\n"
+    figures |= {
+        "seen": {pair: round(float(np.mean([any(c) for c in cases])), 3) for pair, cases in sorted(tops.items())},
+        "auc": round(float(roc_auc_score(labels, confidences)), 4),
+        "calibration_error": round(calibration_error(confidences, labels), 4),
+        "refused_unanswerable": round(float(np.mean([p < threshold for p, y in zip(confidences, labels, strict=True) if not y])), 4),
+        "refused_answerable": round(float(np.mean([p < threshold for p, y in zip(confidences, labels, strict=True) if y])), 4),
+        "answerable": sum(labels),
+        "unanswerable": len(labels) - sum(labels),
+    }  # fmt: skip
+    return figures, threshold
+
+
+def fit(args: argparse.Namespace) -> None:
+    """Fit both models on every question and write them with the cross-validated figures."""
+    rows: list[Described] = pickle.loads((args.run / "described.pickle").read_bytes())
+    figures, threshold = figures_of(rows, 5, args)
+    unit = fit_unit(rows, args.penalty)
+    answer = fit_answer(rows, unit, args.strength)
+    record = {
+        "unit": dict(zip(UNIT_FEATURES, unit.weights, strict=True)) | {"bias": unit.bias},
+        "answer": dict(zip(ANSWER_FEATURES, answer.weights, strict=True))
+        | {"bias": answer.bias, "threshold": round(threshold, 4)},
+        "figures": figures,
+    }
+    text = json.dumps(record, indent=2) + "\n"
     args.output.write_text(text, encoding="utf-8")
     print(text)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run ``describe`` or ``fit``."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(required=True)
+    one = commands.add_parser("describe", help="ask every question and keep the numbers")
+    one.add_argument("--data", type=Path, required=True, help="folder with qa_train/, prose/ and eval/")
+    one.set_defaults(go=describe)
+    two = commands.add_parser("fit", help="fit and write the weights")
+    two.add_argument("--output", type=Path, default=Path("rag/models/answering.json"))
+    two.add_argument("--penalty", type=float, default=1.0, help="on the squared weights of a unit's numbers")
+    two.add_argument("--strength", type=float, default=0.3, help="C of the answer's regression")
+    two.add_argument("--refused-answerable", type=float, default=0.06, help="share of answerable questions refused")
+    two.set_defaults(go=fit)
+    for command in (one, two):
+        command.add_argument("--run", type=Path, required=True, help="where the numbers are kept")
+    args = parser.parse_args(argv)
+    args.go(args)
 
 
 if __name__ == "__main__":

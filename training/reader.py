@@ -35,7 +35,7 @@ from rag.text import whole_words
 from training import pairs as make
 from training.data import Sources, Wall
 from training.embedder import Masters, load_state, log, save_state
-from training.spans import Example, build
+from training.spans import Example, build, translations, written
 from training.weights import write_weights
 
 _UNSEEN = "\u064b\u064c\u064d\u064e\u064f\u0650\u0651\u0652\u0670\u200c\u200d\u200e\u200f\u0640 "  # no token
@@ -142,7 +142,10 @@ def train(args: argparse.Namespace) -> None:
     held = make.build_dev(sources, make.DEV_SEED)
     wall = Wall.of_folder(args.data / "eval", held.texts())
     questions = frozenset(query for queries, _, _ in held.pools.values() for query in queries)
-    examples, dev, counts = build(sources, wall, questions, args.seed, limit=args.limit, words=args.words)
+    examples, dev, counts = build(
+        sources, wall, questions, written(sources) + translations(sources), args.seed,
+        limit=args.limit, words=args.words, copies=args.copies,
+    )  # fmt: skip
     batches = cut_batches(examples, args.batch, np.random.default_rng(args.seed))
     log(args, f"{len(examples)} examples, {len(batches)} batches: {counts}; held out {len(dev)}")
     facts = {
@@ -224,6 +227,7 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("--tokens", type=int, default=224, help="longest question and context in training")
     one.add_argument("--words", type=int, default=110, help="longest context in training, in words")
     one.add_argument("--limit", type=int, default=20000, help="silver examples, and glossed ones, at most")
+    one.add_argument("--copies", type=int, default=5, help="times that human Arabic examples are seen")
     one.add_argument("--lr", type=float, default=1.5e-4, help="peak rate")
     one.add_argument("--warmup", type=int, default=100, help="steps of warm-up")
     one.set_defaults(go=train)

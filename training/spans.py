@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 from training.data import Pair, Sources, Wall, clean
 from training.gloss import Glosser
 from training.silver import arabic_answers, augment_arabic, chosen, sentences
+from training.written import read_collections, read_questions, read_sections, translated
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,44 @@ def faq(sources: Sources, rng: np.random.Generator) -> list[Example]:
     return found
 
 
+def written(sources: Sources) -> list[Example]:
+    """Questions of ours on Arabic sections, and those with no answer beside the section that shares most with them."""
+    sections, members = read_sections(sources), read_collections("reader")
+    found = []
+    for asked in read_questions("reader"):
+        kind = f"written.{asked.language}"
+        if asked.context is None:
+            texts = [sections[name][2] for name in members[asked.collection]]
+            found.append(Example(asked.question, nearest(asked.question, texts), -1, -1, kind, asked.collection))
+            continue
+        title, _, text = sections[asked.context]
+        start = text.find(asked.answer or "")
+        assert start >= 0, f"{asked.context} does not say {asked.answer!r}"
+        found.append(Example(asked.question, text, start, start + len(asked.answer or ""), kind, f"wiki:{title}"))
+    return found
+
+
+def translations(sources: Sources) -> list[Example]:
+    """English passages with their questions put into Arabic by hand."""
+    found = []
+    for name, question, row in translated(sources):
+        place = _place(row)
+        if place is not None:
+            group = f"{name}:{row['context_id'].rpartition('-')[0] or row['context_id']}"
+            found.append(Example(question, row["text"], *place, "written.ar-en", group))
+    return found
+
+
+def nearest(question: str, texts: Sequence[str]) -> str:
+    """Return the text that shares most word beginnings with the question."""
+    asked = _beginnings(question)
+    return max(texts, key=lambda text: len(asked & _beginnings(text)))
+
+
+def _beginnings(text: str) -> frozenset[str]:
+    return frozenset(word[:4] for word in re.findall(r"\w{3,}", text.lower()))
+
+
 def windowed(example: Example, words: int, rng: np.random.Generator) -> Example:
     """Cut the context to about ``words`` words that hold the answer."""
     spans = [m.span() for m in re.finditer(r"\S+", example.context)]
@@ -163,11 +203,13 @@ def without_answer(examples: list[Example], rng: np.random.Generator, share: flo
     for i in rng.permutation(len(examples))[: int(share * len(examples))]:
         own = examples[int(i)]
         pool = by_group[own.group]
-        other = pool[int(rng.integers(len(pool)))]
-        if other.context == own.context or rng.random() < 0.25:
-            other = examples[int(rng.integers(len(examples)))]
-        if own.answer and other.context != own.context and own.answer not in other.context:
-            out.append(replace(own, context=other.context, start=-1, end=-1, source=f"none.{own.source}"))
+        others = [pool[int(j)].context for j in rng.integers(len(pool), size=12)]
+        others = [text for text in others if text != own.context and own.answer not in text]
+        if not others or rng.random() < 0.25:
+            others = [examples[int(rng.integers(len(examples)))].context]
+        other = nearest(own.question, others)  # the passage a retriever would take for the right one
+        if own.answer and other != own.context and own.answer not in other:
+            out.append(replace(own, context=other, start=-1, end=-1, source=f"none.{own.source}"))
     return out
 
 
@@ -182,7 +224,15 @@ def assert_clean(examples: list[Example], wall: Wall) -> int:
 
 
 def build(
-    sources: Sources, wall: Wall, held: frozenset[str], seed: int, *, limit: int, words: int
+    sources: Sources,
+    wall: Wall,
+    held: frozenset[str],
+    ours: Sequence[Example],
+    seed: int,
+    *,
+    limit: int,
+    words: int,
+    copies: int,
 ) -> tuple[list[Example], list[Example], dict[str, int]]:
     """Make the training examples and the held-out ones.
 
@@ -190,9 +240,11 @@ def build(
         sources: The data.
         wall: Around the evaluation texts and the held-out ones.
         held: The held-out questions.
+        ours: Examples that we wrote.
         seed: Draws everything.
         limit: Examples of each kind at most.
         words: Longest context in words.
+        copies: Times that human Arabic examples are seen, each time augmented and cut anew.
 
     Returns:
         ``(training, held out, counts by source)``.
@@ -203,7 +255,8 @@ def build(
     chosen_people = [people[int(i)] for i in rng.permutation(len(people))[: 8 * limit]]
     kept = [example for example in chosen_people if is_clean(example, wall)]
     made = [example for example in silver(sources, rng, limit) if is_clean(example, wall)]
-    made += [example for example in kept if example.source in ("arcd.ar", "covid_faq_mt.ar") for _ in range(4)]
+    made += [example for example in ours if is_clean(example, wall) for _ in range(copies)]
+    made += [example for example in kept if example.source in ("arcd.ar", "covid_faq_mt.ar") for _ in range(copies)]
     arabic = [row["text"] for row in sources.prose("wiki-ar.ar.jsonl.zst")[::3]]
     glosser = Glosser(arabic)
     english = [example for example in kept if example.source in GLOSSED_SETS]
@@ -212,7 +265,10 @@ def build(
     glosses = [new for example in texts if (new := glossed(example, glosser, rng))]
     rest = kept + made + without_answer([e for e in kept + made if e.start >= 0], rng, 0.12)
     spread = [windowed(example, int(rng.integers(words // 3, words + 1)), rng) for example in rest]
-    training = [replace(e, question=augment_arabic(e.question, rng)) if e.source.endswith(".ar") else e for e in spread]
+    training = [
+        replace(e, question=augment_arabic(e.question, rng)) if e.source.endswith((".ar", ".ar-en")) else e
+        for e in spread
+    ]
     training += glosses
     assert_clean(training, wall)
     counts: dict[str, int] = defaultdict(int)

@@ -8,6 +8,7 @@ the translation dictionary.
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ from rag.answering.model import Logistic
 from rag.answering.question import Question, QuestionKind
 from rag.answering.quotes import Unit, UnitKind, units_of
 from rag.datatypes import Document, Hit
-from rag.reader import CosineScorer, Reader
+from rag.reader import AnswerSpan, CosineScorer, Reader
 from rag.text import content_terms, fold_text, terms
 
 _MAX_SCORED = 32  # units whose cosine is taken: about 0.3 s on two cores
@@ -57,13 +58,17 @@ Translate = Callable[[str, str, str], Sequence[tuple[str, float]]]  # (term, fro
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A unit of a retrieved passage with its numbers, in the order of `UNIT_FEATURES`, and its score in [0, 1]."""
+    """A unit of a retrieved passage with its numbers, in the order of `UNIT_FEATURES`, and its score in [0, 1].
+
+    ``span`` is where in the document the reader sees the answer within the unit; None if it sees nothing there.
+    """
 
     hit: Hit
     unit: Unit
     text: str
     features: tuple[float, ...]
     score: float
+    span: AnswerSpan | None = None
 
 
 class TermMatcher:
@@ -146,19 +151,33 @@ def candidates_of(
     readings = reader.read(question.text, [f"{passage.context}\n{passage.text}" for passage in passages])
     reading_of = dict(zip(passages, readings, strict=True))
     subject = frozenset(content_terms(question.text, question.language))
+    around = {
+        passage: matcher.coverage(set(terms(f"{passage.context}\n{passage.text}", passage.language)), passage.language)
+        for passage in passages
+    }
     result = []
     for (hit, unit, text, coverage), cosine in zip(kept, cosines, strict=True):
+        reading = reading_of[hit.passage]
         before = len(hit.passage.context) + 1 - hit.passage.start
+        span = reading.best(unit.start + before, unit.end + before)
         features = (
             float(cosine),
-            reading_of[hit.passage].support(unit.start + before, unit.end + before),
+            reading.support(unit.start + before, unit.end + before),
+            max(-1.0, min(1.0, span.score / 10)) if span else -1.0,
             coverage,
+            around[hit.passage],
             hit.score,
+            hit.dense_score,
+            1.0 / hit.rank,
             _fits(question, subject, text, unit.kind),
             float(text.rstrip().endswith(("?", "؟"))),
             float(len(text.split()) < 4),
+            float(unit.kind is not UnitKind.SENTENCE),
+            math.log(len(text)) / 5,
         )
-        result.append(Candidate(hit, unit, text, features, 0.0))
+        if span:
+            span = AnswerSpan(max(unit.start, span.start - before), min(unit.end, span.end - before), span.score)
+        result.append(Candidate(hit, unit, text, features, 0.0, span))
     return rank(result, model)
 
 

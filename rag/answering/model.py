@@ -8,7 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-UNIT_FEATURES = ("cosine", "support", "coverage", "passage_score", "kind", "is_question", "is_short")
+UNIT_FEATURES = (
+    "cosine", "support", "span", "coverage", "coverage_around", "passage_score", "passage_cosine", "first", "kind",
+    "is_question", "is_short", "is_item", "length",
+)  # fmt: skip
 ANSWER_FEATURES = ("unit", "support", "passage_cosine", "lead", "coverage", "is_cross", "is_arabic")
 
 MODEL_FILE = Path(__file__).parent.parent / "models" / "answering.json"

@@ -78,9 +78,32 @@ def _parser() -> argparse.ArgumentParser:
     ask.add_argument("--embedder", metavar="NAME_OR_PATH", help="the embedder the index was built with")
 
     evaluate = add("eval", _eval, "Measure retrieval, citations and refusals on judged questions.")
-    evaluate.add_argument("questions", nargs="+", metavar="QUESTIONS.jsonl")
+    evaluate.add_argument("questions", nargs="*", metavar="QUESTIONS.jsonl")
     evaluate.add_argument("--embedder", metavar="NAME_OR_PATH", help="the embedder the index was built with")
     evaluate.add_argument("--details", metavar="FILE", help="write what happened to each question, as JSON Lines")
+    evaluate.add_argument("--output", metavar="FILE", help="save the report, rows included, as JSON")
+    evaluate.add_argument(
+        "--html", metavar="FILE", help="write the report as one HTML page (pip install 'sanad[report]')"
+    )
+    evaluate.add_argument(
+        "--false-answer-rate",
+        type=_share,
+        default=0.05,
+        metavar="SHARE",
+        help="name the threshold that answers at most this share of unanswerable questions (default: %(default)s)",
+    )
+    evaluate.add_argument(
+        "--gate",
+        metavar="GATES",
+        help="exit with 1 if missed, for instance evidence_cited>=0.7,refused_answerable<=0.1",
+    )
+    evaluate.add_argument(
+        "--compare",
+        nargs=2,
+        metavar=("FIRST", "SECOND"),
+        help="compare two saved reports instead; exit with 1 if a gated figure got worse",
+    )
+    evaluate.set_defaults(wrong_usage=evaluate.error)
 
     serve = add("serve", _serve, "Serve the chat and the HTTP API.", index=False)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -108,6 +131,16 @@ def _positive(text: str) -> int:
         value = 0
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
+    return value
+
+
+def _share(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share, 0 to 1")
     return value
 
 
@@ -181,20 +214,55 @@ def _ask(args: argparse.Namespace) -> int:
 
 def _eval(args: argparse.Namespace) -> int:
     from rag.answering import Chatbot
-    from rag.evaluation import evaluate, report_table
+    from rag.builder import BuildProgress
+    from rag.evaluation import evaluate, parse_gates, render_page, report_table, require_page
     from rag.retriever import Retriever
 
-    report = evaluate(
-        Chatbot(Retriever.open(args.index_dir, embedder=args.embedder)), [Path(p) for p in args.questions]
-    )
+    gates = parse_gates(args.gate) if args.gate else ()
+    if bool(args.questions) == bool(args.compare):
+        args.wrong_usage("give question files, or --compare with two reports")
+    if args.compare:
+        return _compare(args)
+    if args.html:
+        require_page()
+    with _Progress() as progress:
+        report = evaluate(
+            Chatbot(Retriever.open(args.index_dir, embedder=args.embedder)),
+            [Path(p) for p in args.questions],
+            false_answer_rate=args.false_answer_rate,
+            progress=lambda done, total, item: progress(BuildProgress("ask", done, total, item)),
+        )
     if args.details:
         with open(args.details, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in report.details)
+    if args.output:
+        text = json.dumps(report.to_json(), ensure_ascii=False, allow_nan=False, indent=1)
+        Path(args.output).write_text(text + "\n", encoding="utf-8")
+    if args.html:
+        Path(args.html).write_text(render_page(report), encoding="utf-8")
     if args.json:
         _print_json(report.to_json())
     else:
         print(report_table(report))
-    return 0
+    missed = [line for gate in gates if (line := gate.missed_by(report))]
+    for line in missed:
+        print(line, file=sys.stderr)
+    return 1 if missed else 0
+
+
+def _compare(args: argparse.Namespace) -> int:
+    from rag.evaluation import compare, comparison_table, gate_comparison, load_report, parse_gates
+
+    first, second = (load_report(Path(path)) for path in args.compare)
+    comparison = compare(first, second)
+    if args.json:
+        _print_json(comparison.to_json())
+    else:
+        print(comparison_table(comparison))
+    missed = gate_comparison(comparison, second, parse_gates(args.gate) if args.gate else ())
+    for line in missed:
+        print(line, file=sys.stderr)
+    return 1 if missed else 0
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -290,7 +358,7 @@ def _doctor(args: argparse.Namespace) -> int:
 class _Progress:
     """A progress bar on stderr, one task a stage; silent where stderr is no terminal."""
 
-    _LABELS = {"load": "reading", "embed": "embedding", "write": "writing"}
+    _LABELS = {"load": "reading", "embed": "embedding", "write": "writing", "ask": "asking"}
 
     def __enter__(self) -> _Progress:
         from rich.console import Console

@@ -11,7 +11,11 @@ import math
 import re
 import string
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
 
 from rag.text.fold import fold_text
 
@@ -145,23 +149,86 @@ def abstention_accuracy(abstained: Sequence[bool], answerable: Sequence[bool]) -
     return mean([a != b for a, b in zip(abstained, answerable, strict=True)])
 
 
-def calibration_error(confidences: Sequence[float], is_right: Sequence[bool], *, bins: int = 10) -> float:
-    """Return the expected calibration error, in [0, 1]; 0 is best (Guo et al., 2017).
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """The questions whose confidence is in [low, high); the last bin is closed above."""
 
-    Confidences in [0, 1] are put in ``bins`` equal bins, the last one closed above; the error is the mean over all
-    questions of the gap between mean confidence and share of right answers in their bin.
+    low: float
+    high: float
+    count: int
+    confidence: float
+    share_right: float
+
+
+def calibration_bins(confidences: Sequence[float], is_right: Sequence[bool], *, bins: int = 10) -> list[Bin]:
+    """Return the reliability diagram: for each of ``bins`` equal bins that holds a question, lowest first, its means.
 
     Raises:
         ValueError: A confidence outside [0, 1], or ``bins`` < 1.
     """
     if bins < 1:
         raise ValueError(f"bins must be at least 1, got {bins}")
-    gaps = [0.0] * bins
+    members: dict[int, list[tuple[float, bool]]] = {}
     for confidence, right in zip(confidences, is_right, strict=True):
         if not 0 <= confidence <= 1:
             raise ValueError(f"a confidence lies in [0, 1], got {confidence}")
-        gaps[min(int(confidence * bins), bins - 1)] += confidence - right
-    return sum(map(abs, gaps)) / len(confidences) if confidences else 0.0
+        members.setdefault(min(int(confidence * bins), bins - 1), []).append((confidence, right))
+    return [
+        Bin(row / bins, (row + 1) / bins, len(pairs), mean([c for c, _ in pairs]), mean([r for _, r in pairs]))
+        for row, pairs in sorted(members.items())
+    ]
+
+
+def calibration_error(confidences: Sequence[float], is_right: Sequence[bool], *, bins: int = 10) -> float:
+    """Return the expected calibration error, in [0, 1]; 0 is best (Guo et al., 2017).
+
+    The mean over all questions of the gap between mean confidence and share of right answers in their bin
+    (:func:`calibration_bins`, whose errors it raises); 0.0 of nothing.
+    """
+    found = calibration_bins(confidences, is_right, bins=bins)
+    total = sum(one.count for one in found)
+    return sum(one.count * abs(one.confidence - one.share_right) for one in found) / total if total else 0.0
+
+
+def risk_coverage_points(confidences: Sequence[float], is_right: Sequence[bool]) -> list[tuple[float, float, float]]:
+    """Return what each threshold would answer, and how much of that is wrong (El-Yaniv & Wiener, 2010).
+
+    Returns:
+        ``(threshold, coverage, risk)`` for "confidence >= threshold", thresholds falling through every distinct
+        confidence: the share of questions answered, and the share of those that is wrong. Empty for no questions.
+    """
+    points = []
+    wrong = 0
+    pairs = sorted(zip(confidences, is_right, strict=True), key=lambda pair: -pair[0])
+    for row, (confidence, right) in enumerate(pairs):
+        wrong += not right
+        if row + 1 == len(pairs) or pairs[row + 1][0] != confidence:
+            points.append((confidence, (row + 1) / len(pairs), wrong / (row + 1)))
+    return points
+
+
+def risk_coverage_area(confidences: Sequence[float], is_right: Sequence[bool]) -> float:
+    """Return the risk averaged over all coverages, in [0, 1]; 0 is best (AURC, Geifman & El-Yaniv, 2017).
+
+    Questions of one confidence are answered together and share their risk. 0.0 of nothing.
+    """
+    points = [(0.0, 0.0, 0.0), *risk_coverage_points(confidences, is_right)]
+    return math.fsum((c2 - c1) * risk for (_, c1, _), (_, c2, risk) in zip(points, points[1:], strict=False))
+
+
+def threshold_for(confidences: Sequence[float], answerable: Sequence[bool], false_answer_rate: float) -> float:
+    """Return the lowest threshold that answers at most this share of the unanswerable questions.
+
+    A confidence at the threshold is answered. Infinity where only silence is good enough.
+
+    Raises:
+        ValueError: The rate is outside [0, 1], or there is no unanswerable question to tell by.
+    """
+    if not 0 <= false_answer_rate <= 1:
+        raise ValueError(f"a false-answer rate lies in [0, 1], got {false_answer_rate}")
+    if all(answerable):
+        raise ValueError("a threshold for false answers needs unanswerable questions")
+    return [threshold for threshold, _, false in roc_points(confidences, answerable) if false <= false_answer_rate][-1]
 
 
 def roc_points(scores: Sequence[float], is_positive: Sequence[bool]) -> list[tuple[float, float, float]]:
@@ -223,6 +290,41 @@ def mean(values: Iterable[float]) -> float:
     """Return the mean; 0.0 of nothing."""
     numbers = [*values]
     return math.fsum(numbers) / len(numbers) if numbers else 0.0
+
+
+def bootstrap_interval(
+    statistic: Callable[[npt.NDArray[np.int64]], npt.NDArray[np.float64]],
+    size: int,
+    *,
+    level: float = 0.95,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of a figure of ``size`` questions (Efron, 1979).
+
+    The questions are drawn anew, with replacement, ``resamples`` times. A figure that is the same for every question
+    gets an interval of no width, however few they are.
+
+    Args:
+        statistic: Takes row numbers, shape (resamples, size), and returns the figure of each resample, shape
+            (resamples,); nan where it has none, which is left out.
+        size: How many questions there are, at least 1.
+        level: The share of resamples that lies within, in (0, 1).
+        resamples: How many are drawn.
+        seed: The same seed and size draw the same rows: two figures of one set are thereby compared in pairs.
+
+    Raises:
+        ValueError: No question, or no resample has the figure.
+    """
+    if size < 1:
+        raise ValueError("an interval needs at least one question")
+    rows = np.random.default_rng(seed).integers(0, size, (resamples, size))  # (resamples, size)
+    values = statistic(rows)
+    values = values[~np.isnan(values)]
+    if not values.size:
+        raise ValueError("no resample has the figure")
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def _check(relevant_ids: Collection[str], k: int) -> set[str]:

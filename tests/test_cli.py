@@ -106,7 +106,7 @@ def test_eval_measures_and_keeps_the_details(run, folder):
     assert status == 0
     assert report["overall"]["questions"] == 2
     assert report["overall"]["evidence_cited"] == 1.0
-    assert report["overall"]["citation_support"] == 1.0
+    assert report["overall"]["citation_recall"] == 1.0
     assert report["overall"]["abstention_accuracy"] == 1.0
     assert set(report["pairs"]) == {"en→en", "en→none"}
     assert len((folder / "details.jsonl").read_text(encoding="utf-8").splitlines()) == 2

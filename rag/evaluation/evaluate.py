@@ -1,4 +1,4 @@
-"""Ask every judged question and measure what comes back: passages, citations, refusals, time; in all and by pair.
+"""Ask every judged question and measure what comes back: passages, citations, answers, refusals, time.
 
 Definitions, each an average over all judged questions of its kind (an empty result counts 0):
 
@@ -6,155 +6,224 @@ Definitions, each an average over all judged questions of its kind (an empty res
   evidence or lies within it; the first such passage counts.
 * ``evidence_cited``: answerable questions whose answer cites a quote that covers the gold evidence. A refusal counts 0.
 * ``document_cited``: the same, for a quote anywhere in a document that answers.
-* ``citation_precision``: citations that quote a document that answers, of all given to answerable questions.
-* ``citation_support``: quoted statements that stand literally in what they cite, of all (1 by construction).
+* ``citation_recall``, ``citation_precision``: ALCE's (Gao et al. 2023), averaged over the answers given. Recall: the
+  share of an answer's statements that are supported by all they cite together. Precision: the share of its citations
+  that do something, namely support their statement alone, or leave it unsupported when they are taken away. Quoted
+  statements are judged by literal containment, written ones by ``supports``.
+* ``gold_evidence_precision``, ``gold_document_precision``: citations that cover the gold evidence, or quote a document
+  that answers, of all given to answerable questions.
 * ``answer_found``: questions with a known short answer whose quotes contain it, letters folded.
-* ``EM``, ``F1``: the quotes as a whole against the known short answer (Rajpurkar et al. 2016); quotes are sentences, so
-  both are low for a reader that does not cut spans.
-* ``refused_unanswerable``, ``refused_answerable``, and ``abstention_accuracy``: their share of right decisions.
+* ``EM``, ``F1``: the short answer, or the quotes as a whole where there is none, against the known short answer
+  (Rajpurkar et al. 2016). ``short_answers``: answers given that open with a short answer.
+* ``language_right``: answers and refusals whose own words (frames and written sentences; the quotes, where there are
+  none) are in the question's language.
+* ``refused_unanswerable``, ``refused_answerable``, ``false_answer_rate`` (unanswerable questions answered),
+  ``refusal_rate`` (of all questions) and ``abstention_accuracy`` (right decisions): at the threshold in force.
 * ``abstention_auc``, ``calibration_error``: how well the confidence tells answerable from unanswerable (area under the
   ROC curve), and how far it is from the share that are (expected calibration error, 10 bins).
+* ``calibration_error_right``, ``risk_coverage_area``: the confidence against whether the gold evidence is cited, or
+  would have been had the chatbot not refused; the area is that share of wrong answers, averaged over all thresholds.
 * ``latency``: seconds of ``Chatbot.ask``, p50 and p95.
+
+Intervals are 95 % percentile bootstrap over questions, 1,000 resamples, one seed.
 """
 
 from __future__ import annotations
 
+import copy
+import dataclasses
+import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rag import metrics
 from rag.answering import Chatbot
-from rag.datatypes import Answer, Hit
+from rag.answering.model import AnswerModel
+from rag.errors import RagError
+from rag.evaluation.figures import DEPTH, curves, measure, operating_point
+from rag.evaluation.judge import Row, Supports, judge, shares_words
 from rag.evaluation.questions import JudgedQuestion, load_questions
-from rag.text import fold_text
 
-_DEPTH = 10  # hits retrieved for the ranking metrics
+FORMAT = "sanad-evaluation"
+FORMAT_VERSION = 1
+
+Progress = Callable[[int, int, str], None]  # done, total, the question that comes next
 
 
 @dataclass(frozen=True, slots=True)
 class EvalReport:
-    """The figures, in all and by pair (``"ar→en"``), each group a dict of name to value; and one row a question."""
+    """What an evaluation found; all of it follows from the rows (`rag.evaluation.judge` says what a row holds).
+
+    ``overall``, and by pair (``"ar→en"``), kind and language of the question, each a dict of figure to value;
+    ``intervals`` holds ``(low, high)`` of each under ``"overall"``, ``"pairs"``, ``"kinds"`` and ``"languages"``.
+    ``threshold`` is the confidence below which the chatbot refused, ``suggested`` the one for the false-answer rate
+    that was asked for (`rag.evaluation.figures.operating_point`).
+    """
 
     generation: str
     machine: str
     files: tuple[str, ...]
+    threshold: float
     overall: Mapping[str, float]
     pairs: Mapping[str, Mapping[str, float]]
-    details: tuple[Mapping[str, Any], ...]
+    kinds: Mapping[str, Mapping[str, float]]
+    languages: Mapping[str, Mapping[str, float]]
+    intervals: Mapping[str, Any]
+    curves: Mapping[str, Any]
+    suggested: Mapping[str, Any] | None
+    details: tuple[Row, ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Return everything but the rows."""
+        """Return the report as it is saved; ``format_version`` changes with the meaning of a key."""
         return {
+            "format": FORMAT,
+            "format_version": FORMAT_VERSION,
             "generation": self.generation,
             "machine": self.machine,
             "files": list(self.files),
-            "overall": dict(self.overall),
-            "pairs": {pair: dict(figures) for pair, figures in self.pairs.items()},
+            "threshold": self.threshold,
+            "overall": self.overall,
+            "pairs": self.pairs,
+            "kinds": self.kinds,
+            "languages": self.languages,
+            "intervals": self.intervals,
+            "curves": self.curves,
+            "suggested": self.suggested,
+            "rows": list(self.details),
         }
 
 
-def evaluate(chatbot: Chatbot, paths: Sequence[Path]) -> EvalReport:
+def evaluate(
+    chatbot: Chatbot,
+    paths: Sequence[Path],
+    *,
+    supports: Supports = shares_words,
+    false_answer_rate: float = 0.05,
+    progress: Progress | None = None,
+) -> EvalReport:
     """Ask every question of the files.
+
+    Args:
+        chatbot: Asked.
+        paths: Files of questions; see `rag.evaluation.questions`.
+        supports: Tells whether quotes together support a sentence that a language model wrote.
+        false_answer_rate: The share of unanswerable questions that may be answered, to suggest a threshold for.
+        progress: Told before each question and at the end.
 
     Raises:
         RagError: A question file is wrong, or the index cannot be read.
     """
+    questions = load_questions(paths, chatbot.retriever.snapshot().generation.documents)
+    return evaluate_questions(
+        chatbot,
+        questions,
+        files=tuple(path.name for path in paths),
+        supports=supports,
+        false_answer_rate=false_answer_rate,
+        progress=progress,
+    )
+
+
+def evaluate_questions(
+    chatbot: Chatbot,
+    questions: Sequence[JudgedQuestion],
+    *,
+    files: tuple[str, ...] = (),
+    supports: Supports = shares_words,
+    false_answer_rate: float = 0.05,
+    progress: Progress | None = None,
+) -> EvalReport:
+    """Ask questions that are judged already; see `evaluate`. ``files`` says where they are from."""
     snapshot = chatbot.retriever.snapshot()
-    questions = load_questions(paths, snapshot.generation.documents)
+    outspoken = copy.copy(chatbot)
+    outspoken.config = dataclasses.replace(chatbot.config, threshold=0.0)
     rows = []
-    for question in questions:
-        hits = snapshot.search(question.question, top_k=_DEPTH)
-        rows.append(_judge(question, hits, chatbot.ask(question.question)))
-    pairs = sorted({row["pair"] for row in rows})
-    return EvalReport(
+    for done, question in enumerate(questions):
+        if progress is not None:
+            progress(done, len(questions), question.question)
+        hits = snapshot.search(question.question, top_k=DEPTH)
+        answer = chatbot.ask(question.question)
+        is_held_back = answer.abstained and question.answerable
+        rows.append(
+            judge(
+                question,
+                hits,
+                answer,
+                outspoken.ask(question.question) if is_held_back else answer,
+                documents=snapshot.generation.documents,
+                supports=supports,
+            )
+        )
+    if progress is not None:
+        progress(len(questions), len(questions), "")
+    threshold = chatbot.config.threshold
+    return report_of(
+        rows,
         generation=snapshot.generation.name,
         machine=f"{platform.machine()}, {platform.system()}, Python {platform.python_version()}",
-        files=tuple(path.name for path in paths),
-        overall=_figures(rows),
-        pairs={pair: _figures([row for row in rows if row["pair"] == pair]) for pair in pairs},
+        files=files,
+        threshold=AnswerModel.load().threshold if threshold is None else threshold,
+        false_answer_rate=false_answer_rate,
+    )
+
+
+def report_of(
+    rows: Sequence[Row],
+    *,
+    generation: str,
+    machine: str,
+    files: tuple[str, ...],
+    threshold: float,
+    false_answer_rate: float,
+) -> EvalReport:
+    """Measure rows, in all and by group; rows without a kind are in no group of kinds."""
+    groups: dict[str, dict[str, dict[str, float]]] = {}
+    overall, overall_intervals = measure(rows)
+    intervals: dict[str, Any] = {"overall": overall_intervals}
+    for name, key in (("pairs", "pair"), ("kinds", "kind"), ("languages", "lang")):
+        measured = {
+            value: measure([row for row in rows if row[key] == value])
+            for value in sorted({row[key] for row in rows} - {""})
+        }
+        groups[name] = {value: figures for value, (figures, _) in measured.items()}
+        intervals[name] = {value: found for value, (_, found) in measured.items()}
+    return EvalReport(
+        generation=generation,
+        machine=machine,
+        files=files,
+        threshold=threshold,
+        overall=overall,
+        pairs=groups["pairs"],
+        kinds=groups["kinds"],
+        languages=groups["languages"],
+        intervals=intervals,
+        curves=curves(rows),
+        suggested=operating_point(rows, false_answer_rate),
         details=tuple(rows),
     )
 
 
-def _judge(question: JudgedQuestion, hits: Sequence[Hit], answer: Answer) -> dict[str, Any]:
-    place = question.place
-    relevance = [
-        place is not None and place.is_covered_by(hit.passage.doc_id, hit.passage.start, hit.passage.end)
-        for hit in hits
-    ]
-    quotes = " ".join(citation.quote for citation in answer.citations)
-    covering = [
-        place is not None and place.is_covered_by(citation.doc_id, citation.start, citation.end)
-        for citation in answer.citations
-    ]
-    in_gold = [citation.doc_id in question.doc_ids for citation in answer.citations]
-    by_number = {citation.n: citation.quote for citation in answer.citations}
-    supported = [
-        any(statement.text in by_number[n] for n in statement.citations)
-        for statement in answer.statements
-        if statement.kind != "frame"
-    ]
-    return {
-        "id": question.id,
-        "pair": question.pair,
-        "kind": question.kind,
-        "question": question.question,
-        "answerable": question.answerable,
-        "abstained": answer.abstained,
-        "confidence": answer.confidence,
-        "relevance": relevance,
-        "evidence_cited": any(covering),
-        "document_cited": any(in_gold),
-        "in_gold": in_gold,
-        "supported": supported,
-        "answer_found": any(fold_text(a) in fold_text(quotes) for a in question.answers) if question.answers else None,
-        "em": max((metrics.exact_match(quotes, a) for a in question.answers), default=None),
-        "f1": max((metrics.token_f1(quotes, a) for a in question.answers), default=None),
-        "seconds": answer.seconds,
-        "cited": [f"{c.doc_id}:{c.start}-{c.end}" for c in answer.citations],
-        "answer": answer.text,
-    }
+def load_report(path: Path) -> EvalReport:
+    """Read a report that ``rag eval --output`` saved.
 
-
-def _figures(rows: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """Average the rows; a figure that no row bears on is left out."""
-    answerable = [row for row in rows if row["answerable"]]
-    unanswerable = [row for row in rows if not row["answerable"]]
-    figures: dict[str, float] = {"questions": len(rows)}
-
-    def put(name: str, values: Sequence[float]) -> None:
-        if values:
-            figures[name] = sum(values) / len(values)
-
-    ranks = [
-        next((rank for rank, is_relevant in enumerate(row["relevance"], start=1) if is_relevant), 0)
-        for row in answerable
-    ]
-    put("recall@5", [float(0 < rank <= 5) for rank in ranks])
-    put("MRR@10", [1.0 / rank if rank else 0.0 for rank in ranks])
-    put("nDCG@10", [metrics.ndcg_of_rank(rank) if rank else 0.0 for rank in ranks])
-    put("evidence_cited", [float(row["evidence_cited"]) for row in answerable])
-    put("document_cited", [float(row["document_cited"]) for row in answerable])
-    put("citation_precision", [float(is_in) for row in answerable for is_in in row["in_gold"]])
-    put("citation_support", [float(holds) for row in rows for holds in row["supported"]])
-    put("answer_found", [float(row["answer_found"]) for row in answerable if row["answer_found"] is not None])
-    put("EM", [row["em"] for row in answerable if row["em"] is not None])
-    put("F1", [row["f1"] for row in answerable if row["f1"] is not None])
-    put("refused_unanswerable", [float(row["abstained"]) for row in unanswerable])
-    put("refused_answerable", [float(row["abstained"]) for row in answerable])
-    figures["abstention_accuracy"] = metrics.abstention_accuracy(
-        [row["abstained"] for row in rows], [row["answerable"] for row in rows]
-    )
-    if answerable and unanswerable:
-        confidences = [row["confidence"] for row in rows]
-        labels = [row["answerable"] for row in rows]
-        figures["abstention_auc"] = metrics.roc_auc(confidences, labels)
-        figures["calibration_error"] = metrics.calibration_error(confidences, labels)
-    seconds = [row["seconds"] for row in rows]
-    if seconds:
-        figures["latency_p50_s"] = metrics.percentile(seconds, 50)
-        figures["latency_p95_s"] = metrics.percentile(seconds, 95)
-    return figures
+    Raises:
+        RagError: The file cannot be read, is no such report, or is of another format version.
+    """
+    try:
+        saved = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RagError(f"{path} cannot be read as a report: {error}. Make one: rag eval ... --output FILE") from error
+    if not isinstance(saved, dict) or (saved.get("format"), saved.get("format_version")) != (FORMAT, FORMAT_VERSION):
+        raise RagError(
+            f"{path} is no evaluation report of format version {FORMAT_VERSION}. Make one: rag eval ... --output FILE"
+        )
+    names = [field.name for field in dataclasses.fields(EvalReport)]
+    try:
+        values = {name: saved["rows" if name == "details" else name] for name in names}
+    except KeyError as error:
+        raise RagError(
+            f"{path} lacks {error}; it was cut or edited. Make it again: rag eval ... --output FILE"
+        ) from error
+    return EvalReport(**values | {"files": tuple(values["files"]), "details": tuple(values["details"])})

@@ -12,6 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from rag.datatypes import Document
 from rag.errors import RagError
@@ -74,7 +75,11 @@ def load_questions(paths: Sequence[Path], documents: Mapping[str, Document]) -> 
             if not line.strip():
                 continue
             where = f"{path}:{number}"
-            question = _parse(line, where, documents)
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise _no_question(where, error) from error
+            question = parse_question(record, where, documents)
             if question.id in seen:
                 raise RagError(f"{where}: id {question.id!r} stands twice. Give each question an id of its own.")
             seen.add(question.id)
@@ -84,14 +89,21 @@ def load_questions(paths: Sequence[Path], documents: Mapping[str, Document]) -> 
     return questions
 
 
-def _parse(line: str, where: str, documents: Mapping[str, Document]) -> JudgedQuestion:
+def _no_question(where: str, error: Exception) -> RagError:
+    return RagError(f'{where}: not a question ({error!r}). Each line is {{"id", "question", "lang", ...}}.')
+
+
+def parse_question(record: Any, where: str, documents: Mapping[str, Document]) -> JudgedQuestion:
+    """Return the question of one JSON object, its evidence found in its document.
+
+    Raises:
+        RagError: It is no such object, or a document or an evidence is not in the index; the message begins with
+            ``where``.
+    """
     try:
-        record = json.loads(line)
         text, language = record["question"], record["lang"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise RagError(
-            f'{where}: not a question ({error!r}). Each line is {{"id", "question", "lang", ...}}.'
-        ) from error
+    except (KeyError, TypeError) as error:
+        raise _no_question(where, error) from error
     answerable = bool(record.get("answerable", True))
     place, doc_ids = None, set(record.get("also", ()))
     if answerable:

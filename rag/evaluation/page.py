@@ -51,7 +51,7 @@ def render_page(report: EvalReport) -> str:
     source = {name: (static / name).read_text(encoding="utf-8") for name in ("page.html", "page.css", "page.js")}
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     groups = {
-        "Language pair": {"all": report.overall, **report.pairs},
+        "All questions and language pairs": {"all": report.overall, **report.pairs},
         "Kind of question": report.kinds,
         "Language of the question": report.languages,
     }
@@ -59,25 +59,15 @@ def render_page(report: EvalReport) -> str:
         report=report,
         style=source["page.css"],
         script=source["page.js"],
-        tiles=[(title, *_value(report, name)) for name, title in _TILES.items() if name in report.overall],
+        tiles={name: title for name, title in _TILES.items() if name in report.overall},
+        intervals=report.intervals["overall"],
         plots=[plot for plot in _plots(report) if plot[2]],
         tables={title: found for title, found in groups.items() if found},
         names=lambda found: [name for name in FIGURES if any(name in figures for figures in found.values())],
         meanings={name: figure.meaning for name, figure in FIGURES.items()},
-        show=_show,
         outcomes=OUTCOMES,
         counts=Counter(row["outcome"] for row in report.details),
     )
-
-
-def _value(report: EvalReport, name: str) -> tuple[str, str, str]:
-    """Return a figure, its interval and what it means."""
-    low, high = report.intervals["overall"][name]
-    return _show(name, report.overall[name]), f"{_show(name, low)} – {_show(name, high)}", FIGURES[name].meaning
-
-
-def _show(name: str, value: float) -> str:
-    return f"{value:.2f}"
 
 
 def _plots(report: EvalReport) -> list[tuple[str, str, str]]:
@@ -85,8 +75,12 @@ def _plots(report: EvalReport) -> list[tuple[str, str, str]]:
     by_pair = {pair: [row for row in report.details if row["pair"] == pair] for pair in report.pairs}
     by_kind = {kind: [row for row in report.details if row["kind"] == kind] for kind in report.kinds}
     return [
-        ("What became of the questions", "By language of question and document.", plots.outcomes(by_pair)),
-        ("… by kind of question", "", plots.outcomes(by_kind) if by_kind else ""),
+        ("What became of the questions", "By language of question and document.", plots.outcomes("pairs", by_pair)),
+        (
+            "… by kind of question",
+            "As the question files name it.",
+            plots.outcomes("kinds", by_kind) if by_kind else "",
+        ),
         ("Evidence found and cited", "With 95 % intervals; what is not found cannot be cited.", plots.bars(report)),
         ("Recall@k", "Gold evidence among the first k hits.", plots.recall_curve(report)),
         (

@@ -62,18 +62,18 @@ _SIZE = (4.6, 3.3)  # inches
 _BINS = 20
 
 
-def outcomes(groups: Mapping[str, Sequence[Row]]) -> str:
-    """Draw what became of the questions of each group, as shares of it; groups in the order given, first on top."""
+def outcomes(name: str, groups: Mapping[str, Sequence[Row]]) -> str:
+    """Draw what became of the questions of each group, as shares of it, the first group on top; ``name`` is for ids."""
 
     def draw(axes: Axes) -> None:
-        names = list(groups)
-        left = np.zeros(len(names))
+        labels = list(groups)
+        left = np.zeros(len(labels))
         for number, outcome in enumerate(OUTCOMES):
-            shares = np.array([metrics.mean([row["outcome"] == outcome for row in groups[name]]) for name in names])
+            shares = np.array([metrics.mean([row["outcome"] == outcome for row in groups[label]]) for label in labels])
             if not shares.any():
                 continue
             axes.barh(
-                range(len(names)),
+                range(len(labels)),
                 shares,
                 left=left,
                 height=0.66,
@@ -83,15 +83,15 @@ def outcomes(groups: Mapping[str, Sequence[Row]]) -> str:
                 label=outcome,
             )
             left += shares
-        axes.set_yticks(range(len(names)), [f"{name}  ({len(groups[name])})" for name in names])
+        axes.set_yticks(range(len(labels)), [f"{label}  ({len(groups[label])})" for label in labels])
         axes.tick_params(axis="y", labelcolor=_INK)
-        axes.set_ylim(len(names) - 0.5, -0.5)
+        axes.set_ylim(len(labels) - 0.5, -0.5)
         axes.grid(visible=False, axis="y")
         axes.spines["left"].set_visible(False)
         axes.spines["bottom"].set_visible(False)
         _share_axis(axes, "x", "share of the group's questions")
 
-    return _svg("outcomes", draw, size=(_SIZE[0], 0.8 + 0.32 * len(groups)))
+    return _svg(name, draw, size=(_SIZE[0], max(_SIZE[1], 0.8 + 0.3 * len(groups))))
 
 
 def bars(report: EvalReport) -> str:
@@ -235,10 +235,17 @@ def confidences(report: EvalReport) -> str:
         return ""
 
     def draw(axes: Axes) -> None:
-        for is_answerable, colour, label in ((True, _ONE, "answerable"), (False, _TWO, "unanswerable")):
-            values = [row["confidence"] for row in report.details if row["answerable"] == is_answerable]
-            if values:
-                axes.hist(values, bins=_BINS, range=(0, 1), color=colour, alpha=0.7, label=f"{label} ({len(values)})")
+        parts = [[row["confidence"] for row in report.details if row["answerable"] == truth] for truth in (False, True)]
+        axes.hist(
+            parts,
+            bins=_BINS,
+            range=(0, 1),
+            stacked=True,
+            color=[_TWO, _ONE],
+            label=[f"unanswerable ({len(parts[0])})", f"answerable ({len(parts[1])})"],
+            edgecolor=_SURFACE,
+            linewidth=0.8,
+        )
         axes.axvline(report.threshold, color=_INK, linewidth=1.2, linestyle=(0, (3, 3)), label="threshold")
         axes.set_xlim(0, 1)
         axes.set_xlabel("confidence")
@@ -254,7 +261,7 @@ def latency(report: EvalReport) -> str:
         return ""
 
     def draw(axes: Axes) -> None:
-        axes.hist([row["seconds"] for row in report.details], bins=_BINS, color=_ONE, alpha=0.85)
+        axes.hist([row["seconds"] for row in report.details], bins=_BINS, color=_ONE, edgecolor=_SURFACE, linewidth=0.8)
         for name, percent, dashes in (("latency_p50_s", 50, (3, 3)), ("latency_p95_s", 95, (1, 1.5))):
             value = report.overall[name]
             axes.axvline(value, color=_INK, linewidth=1.2, linestyle=(0, dashes), label=f"p{percent} {value:.2f} s")

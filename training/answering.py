@@ -4,12 +4,13 @@
     python -m training.answering fit --run training/runs/NAME --output rag/models/answering.json
 
 DATA holds ``prose/`` and ``qa_train/``, and ``eval/``, whose texts are kept out: see `data.Wall`. The questions are our
-own (``training/questions/answerer/``): asked in Arabic, written and dialect, and in English, mostly not in the words of the
-passage, a third of them with no answer in their collection. The collections of each half of the files make one index,
-as wide as a user's folder; every question is asked of it, and once more of an index that lacks the document answering.
+own (``training/questions/answerer/``): asked in Arabic, written and dialect, and in English, mostly not in the words of
+the passage, a third of them with no answer in their collection. The collections of each half of the files make one
+index, as wide as a user's folder; every question is asked of it, and once more without the document that answers.
 ``describe`` keeps the numbers of each question's candidates, ``fit`` learns from them in seconds:
 
 * unit: a softmax over a question's candidates (listwise, Cao et al. 2007), then scaled to a probability (Platt 1999);
+* short: the log-odds from which the reader's span is offered as the short answer;
 * answer: a logistic regression on `ANSWER_FEATURES`; the threshold is the confidence below which
   ``--refused-answerable`` of the answerable fall.
 
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import pickle
 import tempfile
 from collections import defaultdict
@@ -39,10 +41,11 @@ from tqdm import tqdm
 from rag import Embedder, Retriever, build_index
 from rag.answering.abstention import answerability_features
 from rag.answering.chatbot import retrieve
-from rag.answering.evidence import TermMatcher, candidates_of
+from rag.answering.evidence import Candidate, TermMatcher, candidates_of
 from rag.answering.model import ANSWER_FEATURES, UNIT_FEATURES, Logistic
-from rag.answering.question import understand
-from rag.metrics import calibration_error
+from rag.answering.question import Question, understand
+from rag.answering.short import short_answer
+from rag.metrics import calibration_error, token_f1
 from rag.reader import CosineScorer, Reader
 from rag.retriever import Snapshot
 from training.data import Pair, Sources, Wall
@@ -58,6 +61,7 @@ class Described:
     asked: Asked
     units: Floats
     is_right: npt.NDArray[np.bool_]
+    short: tuple[tuple[float, float] | None, ...]  # a candidate's short answer: its log-odds, and its F1
     answer: tuple[float, ...]  # of `ANSWER_FEATURES`, without the first, which is the unit model's
     is_answerable: bool
 
@@ -122,12 +126,21 @@ class Describer:
         if not found:
             return None
         is_right = [
-            any(c.hit.passage.doc_id == doc_id and c.unit.start < end and start < c.unit.end for doc_id, start, end in gold)
+            any(c.hit.passage.doc_id == home and c.unit.start < end and start < c.unit.end for home, start, end in gold)
             for c in found
-        ]  # fmt: skip
+        ]
         features = answerability_features(question, found, matcher, background=snapshot.background(question.text))
         is_answerable = bool(gold) and without is None
-        return Described(asked, np.array([c.features for c in found]), np.array(is_right), features[1:], is_answerable)
+        units = np.array([candidate.features for candidate in found])
+        short = tuple(self._short(question, candidate, asked.answer or "") for candidate in found)
+        return Described(asked, units, np.array(is_right), short, features[1:], is_answerable)
+
+    def _short(self, question: Question, candidate: Candidate, gold: str) -> tuple[float, float] | None:
+        document = self._snapshot.document(candidate.hit.passage.doc_id)
+        place = short_answer(question, candidate, document, threshold=-math.inf)
+        if place is None or candidate.span is None:
+            return None
+        return candidate.span.score, token_f1(document.text[slice(*place)], gold)
 
 
 def describe(args: argparse.Namespace) -> None:
@@ -224,24 +237,44 @@ def figures_of(rows: Sequence[Described], folds: int, args: argparse.Namespace) 
                 order = np.argsort(-(row.units @ np.array(unit.weights)), kind="stable")
                 passage = "ar" if row.asked.collection.startswith("ar") else "en"
                 tops[f"{row.asked.language}-{passage}"].append(row.is_right[order].tolist())
-    positive = sorted(p for p, label in zip(confidences, labels, strict=True) if label)
-    threshold = positive[int(args.refused_answerable * len(positive))]
+    values, is_right = np.array(confidences), np.array(labels)
+    right, wrong = values[is_right], values[~is_right]
+    threshold = float(np.quantile(right, args.refused_answerable))
+
+    def by_pair(count: int | None) -> dict[str, float]:
+        return {pair: round(float(np.mean([any(c[:count]) for c in cases])), 3) for pair, cases in sorted(tops.items())}
+
     figures: dict[str, Any] = {
-        f"top {k}": {
-            pair: round(float(np.mean([any(c[:k]) for c in cases])), 3) for pair, cases in sorted(tops.items())
-        }
-        for k in (1, 4)
-    }
-    figures |= {
-        "seen": {pair: round(float(np.mean([any(c) for c in cases])), 3) for pair, cases in sorted(tops.items())},
+        "top 1": by_pair(1),
+        "top 4": by_pair(4),
+        "seen": by_pair(None),
         "auc": round(float(roc_auc_score(labels, confidences)), 4),
         "calibration_error": round(calibration_error(confidences, labels), 4),
-        "refused_unanswerable": round(float(np.mean([p < threshold for p, y in zip(confidences, labels, strict=True) if not y])), 4),
-        "refused_answerable": round(float(np.mean([p < threshold for p, y in zip(confidences, labels, strict=True) if y])), 4),
-        "answerable": sum(labels),
-        "unanswerable": len(labels) - sum(labels),
-    }  # fmt: skip
+        "refused_unanswerable": round(float((wrong < threshold).mean()), 4),
+        "refused_answerable": round(float((right < threshold).mean()), 4),
+        "answerable": len(right),
+        "unanswerable": len(wrong),
+    }
     return figures, threshold
+
+
+def fit_short(rows: Sequence[Described], unit: Logistic, precision: float) -> tuple[float, dict[str, float]]:
+    """Choose the least log-odds from which ``precision`` of the short answers share half of their words with the gold.
+
+    Returns:
+        The threshold, and at it: the share of answerable questions that get a short answer, and how many are right.
+    """
+    offered = []
+    for row in rows:
+        best = int(np.argmax(row.units @ np.array(unit.weights)))
+        if row.is_answerable and row.short[best] is not None:
+            offered.append(row.short[best])
+    offered.sort(reverse=True)
+    right = np.cumsum([f1 >= 0.5 for _, f1 in offered]) / np.arange(1, len(offered) + 1)
+    kept = max((i for i, share in enumerate(right) if share >= precision), default=0)
+    answerable = sum(row.is_answerable for row in rows)
+    figures = {"offered": round((kept + 1) / answerable, 3), "right": round(float(right[kept]), 3)}
+    return round(offered[kept][0], 2), figures
 
 
 def fit(args: argparse.Namespace) -> None:
@@ -250,11 +283,13 @@ def fit(args: argparse.Namespace) -> None:
     figures, threshold = figures_of(rows, 5, args)
     unit = fit_unit(rows, args.penalty)
     answer = fit_answer(rows, unit, args.strength)
+    short, shown = fit_short(rows, unit, args.short_precision)
     record = {
         "unit": dict(zip(UNIT_FEATURES, unit.weights, strict=True)) | {"bias": unit.bias},
         "answer": dict(zip(ANSWER_FEATURES, answer.weights, strict=True))
         | {"bias": answer.bias, "threshold": round(threshold, 4)},
-        "figures": figures,
+        "short": {"threshold": short},
+        "figures": figures | {"short": shown},
     }
     text = json.dumps(record, indent=2) + "\n"
     args.output.write_text(text, encoding="utf-8")
@@ -272,6 +307,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     two.add_argument("--output", type=Path, default=Path("rag/models/answering.json"))
     two.add_argument("--penalty", type=float, default=1.0, help="on the squared weights of a unit's numbers")
     two.add_argument("--strength", type=float, default=0.3, help="C of the answer's regression")
+    two.add_argument("--short-precision", type=float, default=0.75, help="share of short answers that are right")
     two.add_argument("--refused-answerable", type=float, default=0.06, help="share of answerable questions refused")
     two.set_defaults(go=fit)
     for command in (one, two):

@@ -37,7 +37,7 @@ from training.data import Pair, Sources, Wall, read_jsonl
 from training.weights import read_weights, write_weights
 
 OLD_ROWS = 30522  # the English rows of the vocabulary come first; the Arabic rows follow
-TASKS = ("ar_wiki", "ar_real", "cross", "parallel", "en_qa", "other")
+TASKS = ("ar_wiki", "ar_real", "cross", "parallel", "en_qa", "other", "ours")
 
 
 class Masters:
@@ -215,6 +215,7 @@ def build(args: argparse.Namespace) -> tuple[dict[str, list[list[Pair]]], make.D
         "en_qa": make.english_qa(sources, rng),
     }
     by_task["other"] = make.other_languages(sources, rng)
+    by_task["ours"] = make.ours(sources, rng, args.copies)
     wall = Wall.of_folder(args.data / "eval", dev.texts())
     glosses, glossed = make.glossed(wall.keep_clean(by_task["en_qa"][:limit])[0], sources, rng)
     by_task["cross"] = make.shuffled_runs(crossed + glossed, rng)
@@ -307,6 +308,7 @@ def train(args: argparse.Namespace) -> None:
     log(args, f"pairs {facts['pairs']}, dropped by the wall {facts['dropped_by_wall']}")
     model, teacher = Encoder(args.start, args.device), Encoder(args.teacher or args.start, args.device)
     teacher.requires_grad_(False)
+    model.bert.embeddings.word_embeddings.weight.requires_grad_(not args.keep_words)
     masters = Masters(model.bert, args.lr, args.lr_rows)
     peaks = [args.lr, args.lr_rows]
     progress = load_state(args.run, masters)
@@ -361,7 +363,9 @@ def finish(args: argparse.Namespace) -> None:
     model = Encoder(args.start, args.device)
     start = {k: v.float() for k, v in read_weights(args.start).items()}
     paths = sorted(args.run.glob("step-*.safetensors"))
-    loaded = [{k: v.float() for k, v in load_file(p).items()} for p in paths]
+    loaded = [
+        start | {k: v.float() for k, v in load_file(p).items()} for p in paths
+    ]  # words that were kept: the start's
     names = [p.stem for p in paths]
     candidates: dict[str, dict[str, Tensor]] = dict(zip(names, loaded, strict=True))
     for count in args.means:
@@ -465,11 +469,12 @@ def main(argv: list[str] | None = None) -> int:
     one.add_argument("--copies", type=int, default=4, help="times each human Arabic question is cropped anew")
     one.add_argument("--lr", type=float, default=1e-4, help="peak rate of the encoder and the English rows")
     one.add_argument("--lr-rows", type=float, default=8e-4, help="peak rate of the Arabic rows")
+    one.add_argument("--keep-words", action="store_true", help="leave the word embeddings, which the reader shares")
     one.add_argument("--warmup", type=int, default=30, help="steps of warm-up")
     one.add_argument("--scale", type=float, default=20.0, help="cosines are multiplied by this before the softmax")
     one.add_argument("--anchor", type=float, default=1.0, help="weight of English vectors' distance to the teacher")
     one.add_argument("--distil", type=float, default=2.0, help="weight of translations' distance to the teacher")
-    one.add_argument("--mix", type=float, nargs=6, default=[0.26, 0.08, 0.28, 0.17, 0.15, 0.06],
+    one.add_argument("--mix", type=float, nargs=7, default=[0.16, 0.08, 0.20, 0.14, 0.13, 0.04, 0.25],
                      help=f"share of steps of {', '.join(TASKS)}")  # fmt: skip
     one.set_defaults(go=train)
     two = commands.add_parser("finish", parents=[both], help="average, choose, write the model folder")

@@ -17,6 +17,7 @@ import numpy as np
 from training.data import Pair, Sources, clean, normal_words
 from training.gloss import Glosser
 from training.silver import arabic_questions, augment_arabic, chosen, crop, english_questions, sentences
+from training.written import read_questions, read_sections, translated
 
 # ------------------------------------------------------------------------------------------------ mining
 
@@ -255,6 +256,27 @@ def arabic_real(sources: Sources, rng: np.random.Generator, copies: int) -> list
             query, text, group, around = rows[int(i)]
             passage = crop(text, 35 + 15 * int(rng.integers(0, 6)), rng, around=around)
             pairs.append(Pair(augment_arabic(query, rng), passage, "ar_real", group, "ar-ar"))
+    return pairs
+
+
+def ours(sources: Sources, rng: np.random.Generator, copies: int) -> list[Pair]:
+    """Questions that we wrote, or put into Arabic, and their passages, a few times, cropped anew; articles together."""
+    sections = read_sections(sources)
+    rows: list[tuple[str, str, str, int, str]] = []
+    for asked in read_questions("reader"):
+        if asked.context is not None:
+            title, _, text = sections[asked.context]
+            group, place = f"wiki:{title}#{asked.context}", text.find(asked.answer or "")
+            rows.append((asked.question, text, group, place, f"{asked.language}-ar"))
+    for name, question, row in translated(sources):
+        article, _, paragraph = row["context_id"].partition("-")
+        rows.append((question, row["text"], f"{name}:{article}#{paragraph}", row["answers"][0]["start"], "ar-en"))
+    pairs = []
+    for _ in range(copies):
+        for query, text, group, place, languages in _spread(rows, lambda row: row[2].split("#")[0], rng):
+            asked_so = augment_arabic(query, rng) if languages.startswith("ar") else query
+            passage = crop(text, 45 + 15 * int(rng.integers(0, 6)), rng, around=place)
+            pairs.append(Pair(asked_so, passage, "ours", group, languages))
     return pairs
 
 

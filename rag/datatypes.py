@@ -140,8 +140,9 @@ class Citation:
 class Statement:
     """One unit of an answer's text, with the numbers of the citations that support it.
 
-    ``kind`` is ``"frame"`` (written by us around the quotes, cites nothing), ``"quote"`` (a sentence quoted
-    from a document), ``"item"`` (one item of a quoted list) or ``"written"`` (a sentence that a language model wrote).
+    ``kind`` is ``"frame"`` (written by us around the quotes, cites nothing), ``"short"`` (the short answer, a slice of
+    the first quote), ``"quote"`` (a sentence quoted from a document), ``"item"`` (one item of a quoted list) or
+    ``"written"`` (a sentence that a language model wrote).
     ``is_supported`` is false for a written sentence that no passage was found to say; it then cites nothing.
     """
 

@@ -16,10 +16,11 @@ from dataclasses import dataclass
 from rag.answering.model import Logistic
 from rag.answering.question import Question, QuestionKind
 from rag.answering.quotes import Unit, UnitKind, units_of
-from rag.datatypes import Document, Hit
+from rag.datatypes import Document, Hit, Passage
 from rag.reader import AnswerSpan, CosineScorer, Reader
 from rag.text import content_terms, fold_text, terms
 
+_NAMES_SIDE = 0.6  # share of a side's terms that names it
 _MAX_SCORED = 32  # units whose cosine is taken: about 0.3 s on two cores
 
 _WORDS = {
@@ -113,6 +114,12 @@ class TermMatcher:
         if not total:
             return 0.0
         return sum(weight * self._credit(matches, found) for weight, matches in prepared) / total
+
+    def mentions(self, side: str, text: str, passage: Passage) -> bool:
+        """Tell whether a text of a passage, or what it stands under, names one side of a comparison."""
+        about = TermMatcher(Question(side, self._language, QuestionKind.OTHER), self._idf, self._translate)
+        found = set(terms(f"{passage.context}\n{text}", passage.language))
+        return about.coverage(found, passage.language) >= _NAMES_SIDE
 
     @staticmethod
     def _credit(matches: dict[str, float], found: set[str]) -> float:

@@ -37,11 +37,19 @@ class Logistic:
 
 @dataclass(frozen=True, slots=True)
 class AnswerModel:
-    """``unit``: does this unit answer? ``answer``: does the best one? Below ``threshold``, in [0, 1], we abstain."""
+    """The numbers the answerer decides by.
+
+    Attributes:
+        unit: Does this unit answer?
+        answer: Does the best one?
+        threshold: The probability, in [0, 1], below which we abstain.
+        short_threshold: Log-odds of the reader's span from which it is offered as the short answer.
+    """
 
     unit: Logistic
     answer: Logistic
     threshold: float
+    short_threshold: float
 
     @classmethod
     def load(cls, path: Path = MODEL_FILE) -> AnswerModel:
@@ -51,4 +59,5 @@ class AnswerModel:
             Logistic.of(UNIT_FEATURES, record["unit"]),
             Logistic.of(ANSWER_FEATURES, record["answer"]),
             float(record["answer"]["threshold"]),
+            float(record["short"]["threshold"]),
         )

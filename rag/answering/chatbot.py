@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 
 from rag.answering.abstention import answerability_features
 from rag.answering.citations import verify
 from rag.answering.evidence import TermMatcher, candidates_of, holds_definition
 from rag.answering.extractive import abstention, compose, to_markdown
+from rag.answering.follow_up import stand_alone
 from rag.answering.model import AnswerModel
 from rag.answering.question import Question, QuestionKind, understand
 from rag.config import AnswerConfig
@@ -18,6 +19,7 @@ from rag.datatypes import Answer, Citation, Hit
 from rag.reader import CosineScorer, Reader, default_reader
 from rag.retriever import Retriever, Snapshot
 from rag.text import fold_text
+from rag.text.language import UNDETERMINED
 
 _WIDER = 30  # passages looked through for a definition
 _NEAREST = 3  # passages shown when there is no answer
@@ -44,11 +46,12 @@ class Chatbot:
         self._scorer = CosineScorer(embedder.encode_queries, embedder.encode_passages)
         self._reader = reader or default_reader()
 
-    def ask(self, question: str) -> Answer:
+    def ask(self, question: str, history: Sequence[Answer] = ()) -> Answer:
         """Answer one question.
 
         Args:
             question: In Arabic or English, written or dialect; 1 to ``config.max_question_characters`` characters.
+            history: The answers before, oldest first; a follow-up question is read with the last of them.
 
         Returns:
             The answer. ``abstained`` is true where the documents do not answer; ``hits`` then holds the nearest
@@ -65,16 +68,19 @@ class Chatbot:
         if len(question) > limit:
             raise ValueError(f"the question has {len(question):,} characters; ask in at most {limit:,}")
         snapshot = self.retriever.snapshot()
-        answer = self._answer(understand(snapshot.correct(question)), snapshot)
+        understood = _understand(question, history, snapshot)
+        answer = self._answer(understood, snapshot)
         verify(answer, snapshot.generation.documents)
-        return dataclasses.replace(answer, question=question.strip(), seconds=time.perf_counter() - started)
+        return dataclasses.replace(
+            answer, question=question.strip(), query=understood.text, seconds=time.perf_counter() - started
+        )
 
-    def stream(self, question: str) -> Iterator[Answer]:
+    def stream(self, question: str, history: Sequence[Answer] = ()) -> Iterator[Answer]:
         """Answer one question in growing answers, a statement more each time; the last one is whole.
 
         A citation number never changes from one to the next. Raises as `ask` does.
         """
-        whole = self.ask(question)
+        whole = self.ask(question, history)
         for count in range(1, len(whole.statements)):
             statements = whole.statements[:count]
             used = {n for statement in statements for n in statement.citations}
@@ -108,7 +114,14 @@ class Chatbot:
         if abstained:
             hits = hits[:_NEAREST]
         else:
-            statements, citations = compose(question, candidates, snapshot.document, max_quotes=self.config.max_quotes)
+            statements, citations = compose(
+                question,
+                candidates,
+                snapshot.document,
+                matcher,
+                max_quotes=self.config.max_quotes,
+                short_threshold=self._model.short_threshold,
+            )
         return Answer(
             question=question.text,
             language=question.language,
@@ -117,9 +130,24 @@ class Chatbot:
             confidence=confidence,
             statements=statements,
             citations=citations,
+            short=next((statement.text for statement in statements if statement.kind == "short"), ""),
             hits=tuple(hits),
             generation=snapshot.generation.name,
         )
+
+
+def _understand(typed: str, history: Sequence[Answer], snapshot: Snapshot) -> Question:
+    """Read a question, put right and made to stand alone; it stays in the language it was asked in."""
+    asked = understand(snapshot.correct(typed))
+
+    def score(query: str) -> float:
+        return max((hit.dense_score for hit in snapshot.search(query, top_k=1)), default=0.0)
+
+    alone = stand_alone(asked.text, history, score=score)
+    if not alone.is_follow_up:
+        return asked
+    question = understand(alone.query)
+    return question if asked.language == UNDETERMINED else dataclasses.replace(question, language=asked.language)
 
 
 def retrieve(

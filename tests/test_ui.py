@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,16 @@ def test_an_answer_that_was_stopped_is_no_trouble():
     html = render_turns(ended[:2])
     assert "Stopped here." in text_of(html) and "The quote." in text_of(html)
     assert "writing" not in html and "alert" not in html and 'class="sources"' in html
+
+
+def test_a_short_answer_a_doubtful_sentence_and_a_notice_look_like_what_they_are():
+    answer = answer_of("In 1998.", "In 1998.")
+    written = (Statement("1998", "short", (1,)), Statement("Guessed.", "written", (), is_supported=False))
+    html = render_turns([Turn("q", "en", replace(answer, statements=written, notice=PAYLOAD), is_done=True)])
+    assert re.search(r'<p class="short"[^>]*>1998.*class="chip"', html)
+    doubtful = html[html.index("Guessed.") :]
+    assert 'class="chip"' not in doubtful.split("</p>")[0] and words("unsupported") in doubtful
+    assert '<p class="notice"' in html and "<img" not in html
 
 
 def test_quoted_lines_with_the_same_cells_become_a_table_and_others_a_list():

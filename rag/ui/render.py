@@ -174,8 +174,12 @@ def _reply(turn: Turn) -> str:
     sources = _sources(answer.citations) if turn.is_done else ""
     return (
         f'<div class="reply {state}" dir="{way}"><span class="unseen">{words("answer")}</span>'
-        f"{_statements(answer)}{sources}</div>"
+        f"{_notice(answer)}{_statements(answer)}{sources}</div>"
     )
+
+
+def _notice(answer: Answer) -> str:
+    return _block("p", "notice", answer.notice, answer.language) if answer.notice else ""
 
 
 def _statements(answer: Answer) -> str:
@@ -193,8 +197,15 @@ def _statements(answer: Answer) -> str:
         if kind == "item":
             parts.append(_items(statements, language(statements[0]), _chips(statements[-1], citations)))
         else:
-            parts += [_block("p", kind, item.text, language(item), _chips(item, citations)) for item in statements]
+            parts += [_paragraph(item, language(item), _chips(item, citations)) for item in statements]
     return "".join(parts)
+
+
+def _paragraph(statement: Statement, language: str, chips: str) -> str:
+    if statement.is_supported:
+        return _block("p", statement.kind, statement.text, language, chips)
+    doubt = f' <small class="doubt">{words("unsupported")}</small>'
+    return _block("p", f"{statement.kind} unsupported", statement.text, language, doubt)
 
 
 def _items(statements: Sequence[Statement], language: str, chips: str) -> str:

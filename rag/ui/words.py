@@ -24,6 +24,7 @@ WORDS: dict[str, tuple[str, str]] = {
     ),
     "you_asked": ("سؤالك", "You asked"),
     "answer": ("الجواب", "Answer"),
+    "unsupported": ("لم أجد لهذا سندًا في المستندات", "I found no source for this in the documents"),
     "looking": ("أبحث في المستندات…", "Looking through the documents…"),
     "sources": ("المصادر", "Sources"),
     "source": ("المصدر", "Source"),

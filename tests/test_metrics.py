@@ -109,6 +109,55 @@ def test_calibration_error_by_hand():
         metrics.calibration_error([1.5], [True])
 
 
+def test_calibration_bins_by_hand():
+    bins = metrics.calibration_bins([0.05, 0.1, 0.95, 1.0], [False, True, False, True])
+    assert bins == [
+        metrics.Bin(0.0, 0.1, 1, 0.05, 0.0),
+        metrics.Bin(0.1, 0.2, 1, 0.1, 1.0),
+        metrics.Bin(0.9, 1.0, 2, 0.975, 0.5),
+    ]
+
+
+def test_risk_coverage_by_hand():
+    # Answering 1, then 3 (a tie), then 4 questions: none, one of three, two of four are wrong.
+    points = metrics.risk_coverage_points([0.9, 0.5, 0.5, 0.1], [True, False, True, False])
+    assert points == [(0.9, 0.25, 0.0), (0.5, 0.75, pytest.approx(1 / 3)), (0.1, 1.0, 0.5)]
+    area = metrics.risk_coverage_area([0.9, 0.5, 0.5, 0.1], [True, False, True, False])
+    assert area == pytest.approx(0.5 / 3 + 0.25 * 0.5)
+    assert metrics.risk_coverage_points([], []) == []
+    assert metrics.risk_coverage_area([], []) == 0.0
+
+
+def test_threshold_for_a_rate_of_false_answers_by_hand():
+    confidences, answerable = [0.9, 0.8, 0.6, 0.4, 0.2], [True, False, True, False, True]
+    assert metrics.threshold_for(confidences, answerable, 0.0) == 0.9
+    assert metrics.threshold_for(confidences, answerable, 0.49) == 0.9
+    assert metrics.threshold_for(confidences, answerable, 0.5) == 0.6
+    assert metrics.threshold_for(confidences, answerable, 1.0) == 0.2
+    assert metrics.threshold_for([0.3, 0.7], [True, False], 0.0) == math.inf
+    with pytest.raises(ValueError, match="unanswerable questions"):
+        metrics.threshold_for([0.3], [True], 0.1)
+    with pytest.raises(ValueError, match="got 1.1"):
+        metrics.threshold_for([0.3], [False], 1.1)
+
+
+def test_bootstrap_of_a_mean_agrees_with_its_standard_error():
+    values = np.repeat([0.0, 1.0], 200)
+    low, high = metrics.bootstrap_interval(lambda rows: values[rows].mean(axis=1), 400, resamples=4000)
+    error = 1.96 * np.sqrt(0.25 / 400)
+    assert (low, high) == (pytest.approx(0.5 - error, abs=0.005), pytest.approx(0.5 + error, abs=0.005))
+
+
+def test_bootstrap_is_seeded_and_leaves_out_what_has_no_value():
+    values = np.array([0.0, 1.0, np.nan])
+    draws = [metrics.bootstrap_interval(lambda rows: values[rows[:, 0]], 3, seed=seed) for seed in (7, 7)]
+    assert draws[0] == draws[1] == (0.0, 1.0)
+    with pytest.raises(ValueError, match="no resample"):
+        metrics.bootstrap_interval(lambda rows: np.full(len(rows), np.nan), 3)
+    with pytest.raises(ValueError, match="at least one question"):
+        metrics.bootstrap_interval(lambda rows: rows[:, 0], 0)
+
+
 def test_roc_points_by_hand():
     points = metrics.roc_points([0.9, 0.8, 0.8, 0.1], [True, True, False, False])
     assert points == [(math.inf, 0.0, 0.0), (0.9, 0.5, 0.0), (0.8, 1.0, 0.5), (0.1, 1.0, 1.0)]

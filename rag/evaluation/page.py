@@ -79,7 +79,7 @@ def _plots(report: EvalReport) -> list[tuple[str, str, str]]:
         (
             "… by kind of question",
             "As the question files name it.",
-            plots.outcomes("kinds", by_kind) if by_kind else "",
+            plots.outcomes("kinds", by_kind),
         ),
         ("Evidence found and cited", "With 95 % intervals; what is not found cannot be cited.", plots.bars(report)),
         ("Recall@k", "Gold evidence among the first k hits.", plots.recall_curve(report)),

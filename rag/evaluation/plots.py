@@ -64,6 +64,8 @@ _BINS = 20
 
 def outcomes(name: str, groups: Mapping[str, Sequence[Row]]) -> str:
     """Draw what became of the questions of each group, as shares of it, the first group on top; ``name`` is for ids."""
+    if not groups:
+        return ""
 
     def draw(axes: Axes) -> None:
         labels = list(groups)
@@ -111,7 +113,7 @@ def bars(report: EvalReport) -> str:
                 values,
                 yerr=(np.maximum(values - low, 0), np.maximum(high - values, 0)),
                 fmt="none",
-                ecolor=_INK,
+                color=_INK,
                 elinewidth=1,
                 capsize=2.5,
             )

@@ -103,6 +103,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar=("FIRST", "SECOND"),
         help="compare two saved reports instead; exit with 1 if a gated figure got worse",
     )
+    evaluate.add_argument(
+        "--conversations",
+        nargs="+",
+        metavar="FILE",
+        help="measure follow-up questions instead, with their history and without it",
+    )
     evaluate.set_defaults(wrong_usage=evaluate.error)
 
     serve = add("serve", _serve, "Serve the chat and the HTTP API.", index=False)
@@ -219,10 +225,12 @@ def _eval(args: argparse.Namespace) -> int:
     from rag.retriever import Retriever
 
     gates = parse_gates(args.gate) if args.gate else ()
-    if bool(args.questions) == bool(args.compare):
-        args.wrong_usage("give question files, or --compare with two reports")
+    if sum(map(bool, (args.questions, args.compare, args.conversations))) != 1:
+        args.wrong_usage("give question files, --conversations, or --compare with two reports")
     if args.compare:
         return _compare(args)
+    if args.conversations:
+        return _eval_conversations(args)
     if args.html:
         require_page()
     with _Progress() as progress:
@@ -248,6 +256,23 @@ def _eval(args: argparse.Namespace) -> int:
     for line in missed:
         print(line, file=sys.stderr)
     return 1 if missed else 0
+
+
+def _eval_conversations(args: argparse.Namespace) -> int:
+    from rag.answering import Chatbot
+    from rag.evaluation.conversations import conversations_table, evaluate_conversations
+    from rag.retriever import Retriever
+
+    chatbot = Chatbot(Retriever.open(args.index_dir, embedder=args.embedder))
+    report = evaluate_conversations(chatbot, [Path(path) for path in args.conversations])
+    if args.details:
+        with open(args.details, "w", encoding="utf-8") as file:
+            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in report.details)
+    if args.json:
+        _print_json(report.to_json())
+    else:
+        print(conversations_table(report))
+    return 0
 
 
 def _compare(args: argparse.Namespace) -> int:

@@ -57,6 +57,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
     """Return the answer of ``rag ask --json`` and ``POST /api/ask``. ``confidence`` is in [0, 1]."""
     return {
         "question": answer.question,
+        "query": answer.query or answer.question,
         "language": answer.language,
         "answer": answer.text,
         "abstained": answer.abstained,

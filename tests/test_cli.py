@@ -62,7 +62,9 @@ def test_ask_prints_an_answer_as_the_contract_says(run):
     status, out, err = run("ask", "When should a welcome message leave?", "--json")
     answer = json.loads(out)
     assert (status, err) == (0, "")
-    assert set(answer) == {"question", "language", "answer", "abstained", "confidence", "citations", "seconds"}
+    assert set(answer) == {
+        "question", "query", "language", "answer", "abstained", "confidence", "citations", "seconds",
+    }  # fmt: skip
     (citation,) = answer["citations"]
     assert set(citation) == {"n", "doc_id", "title", "language", "quote", "start", "end", "page"}
     assert (citation["n"], citation["doc_id"]) == (1, "email.md")
@@ -111,6 +113,50 @@ def test_eval_measures_and_keeps_the_details(run, folder):
     assert set(report["pairs"]) == {"en→en", "en→none"}
     assert len((folder / "details.jsonl").read_text(encoding="utf-8").splitlines()) == 2
     assert "| recall@5 |" in run("eval", str(path))[1]
+
+
+def test_eval_measures_conversations_with_their_history_and_without(run, folder):
+    path = folder / "conversations.jsonl"
+    evidence = {"doc_id": "email.md", "evidence": "within one hour of the subscription"}
+    turns = [
+        {"question": "What is a welcome message?", **evidence},
+        {"question": "When should it leave?", "kind": "pronoun", **evidence},
+        {"question": "What is the capital of Mongolia?", "kind": "switch", "answerable": False},
+    ]
+    path.write_text(json.dumps({"id": "1", "lang": "en", "turns": turns}) + "\n", encoding="utf-8")
+    details = folder / "turns.jsonl"
+    status, out, _ = run("eval", "--conversations", str(path), "--json", "--details", str(details))
+    report = json.loads(out)
+    assert status == 0
+    assert set(report["groups"]) == {"all", "en", "pronoun", "switch"}
+    assert report["groups"]["all"]["turns"] == 2
+    assert report["groups"]["pronoun"]["evidence_cited rewritten"] == 1.0
+    assert report["groups"]["switch"] == {
+        "turns": 1, "refused_unanswerable rewritten": 1.0, "refused_unanswerable alone": 1.0,
+    }  # fmt: skip
+    rows = [json.loads(line) for line in details.read_text(encoding="utf-8").splitlines()]
+    assert [row["id"] for row in rows] == ["1-2", "1-3"]
+    assert rows[0]["query"] == "When should a welcome message leave?"
+    assert "| evidence_cited rewritten |" in run("eval", "--conversations", str(path))[1]
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "not a conversation"),
+        ('{"id": "1", "turns": 3}', "not a conversation"),
+        ('{"id": "1", "turns": [{"question": "q", "answerable": false}]}', "a conversation of 1 turns"),
+        ('{"id": "1", "turns": [{"question": "q", "answerable": false}, {"answerable": false}]}', "not a question"),
+        ("", "no conversations in"),
+    ],
+)
+def test_eval_names_the_conversation_that_is_wrong(run, folder, line, message):
+    path = folder / "bad-conversations.jsonl"
+    path.write_text(line + "\n", encoding="utf-8")
+    status, out, err = run("eval", "--conversations", str(path))
+    assert (status, out) == (1, "")
+    assert err.startswith("error: ") and message in err
+    assert err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,10 @@ def test_search_keeps_to_the_language_asked_for(served):
 
 def test_ask_has_the_shape_of_the_terminal_and_quotes_the_document(served):
     body = request(served, "POST", "/api/ask", json={"question": "كم مدة ضمان الغلاية الزرقاء؟"}).json()
-    assert set(body) == {"question", "language", "answer", "abstained", "confidence", "citations", "seconds"}
+    assert set(body) == {
+        "question", "query", "language", "answer", "abstained", "confidence", "citations", "seconds",
+    }  # fmt: skip
+    assert body["query"] == body["question"]
     assert body["language"] == "ar"
     assert body["citations"], body
     for number, citation in enumerate(body["citations"], start=1):
@@ -118,6 +121,22 @@ def test_ask_streams_growing_answers_and_ends_with_the_whole_one(served, how):
     assert {**last, "seconds": 0} == {**whole, "seconds": 0}
 
 
+@pytest.mark.parametrize(
+    ("before", "question", "query"),
+    [
+        (["How long is the warranty of the blue kettle?"], "And the lamp?", "How long is the warranty of the lamp?"),
+        (["ما هي الغلاية الزرقاء؟", "كم مدة ضمانها؟"], "ومن أين تُشترى؟", "الغلاية الزرقاء"),
+    ],
+)
+def test_a_question_with_history_is_made_to_stand_alone(served, before, question, query):
+    body = {"question": question, "history": [{"question": turn, "answer": ""} for turn in before]}
+    answer = request(served, "POST", "/api/ask", json=body).json()
+    assert answer["question"] == question
+    assert query in answer["query"]
+    events = request(served, "POST", "/api/ask", json={**body, "stream": True}).text
+    assert query in events
+
+
 def test_health_names_the_generation_and_counts(served):
     body = request(served, "GET", "/healthz").json()
     generation = served.retriever().snapshot().generation
@@ -139,6 +158,10 @@ def test_health_names_the_generation_and_counts(served):
         ("/api/ask", {"question": 7}, "question"),
         ("/api/ask", {"question": "x", "model": "y"}, "model"),
         ("/api/ask", {}, "question"),
+        ("/api/ask", {"question": "x", "history": [{"question": "y"}] * 21}, "history: List should have at most 20"),
+        ("/api/ask", {"question": "x", "history": [{"question": "y" * 4001}]}, "history.0.question"),
+        ("/api/ask", {"question": "x", "history": [{"question": "y", "answer": "z" * 8001}]}, "history.0.answer"),
+        ("/api/ask", {"question": "x", "history": ["y"]}, "history.0"),
         ("/api/search", {"query": "x", "top_k": 0}, "top_k"),
         ("/api/search", {"query": "x", "k": 3}, "k"),
         ("/api/search", {"query": "x", "top_k": "3"}, "top_k"),

@@ -203,6 +203,18 @@ def test_quoted_lines_with_the_same_cells_become_a_table_and_others_a_list():
     assert [text_of(item.split("<bdi")[0]).strip() for item in items] == ["one", "two | x"]
 
 
+def test_a_follow_up_says_what_was_searched_for_and_a_plain_question_does_not():
+    asked = replace(answer_of("The quote.", "The quote."), query="What does <b>SEO</b> cost?")
+    html = render_turns([Turn("And it?", "en", asked, is_done=True)])
+    assert "Searched for: What does <b>SEO</b> cost?" in text_of(html)
+    assert html.index('class="searched"') < html.index('class="quote"')
+    refused = Answer("q", "en", "No.", True, 0.1, query="another")
+    assert 'class="searched"' in render_turns([Turn("q", "en", refused, is_done=True)])
+    for query in ("", "q"):
+        plain = replace(answer_of("The quote.", "The quote."), query=query)
+        assert "searched" not in render_turns([Turn("q", "en", plain, is_done=True)])
+
+
 # -- in the browser -------------------------------------------------------------------------------------------
 
 ARABIC = """# دليل الغلاية الزرقاء
@@ -388,6 +400,24 @@ def test_an_english_reader_asks_and_a_document_cannot_act(visitor):
     assert "every second morning" in reply.inner_text()
     person.open(reply.locator(".chip").first)
     assert person.page.locator("#sanad-body img, #sanad-body script, #sanad-body iframe").count() == 0
+
+
+@pytest.mark.browser
+def test_a_follow_up_question_is_read_with_the_turn_before_it(visitor):
+    person = visitor()
+    first = person.ask("How much sunlight do tomatoes need?")
+    assert first.locator(".searched").count() == 0
+    reply = person.ask("And how should I water them?")
+    assert "every second morning" in reply.inner_text()
+    searched = reply.locator(".searched")
+    assert "Searched for: " in searched.inner_text() and "tomatoes" in searched.inner_text()
+    assert searched.bounding_box()["y"] < reply.locator(".quote").first.bounding_box()["y"]
+    arabic = visitor(locale="ar-EG")
+    arabic.ask("كم مدة ضمان الغلاية الزرقاء؟")
+    reply = arabic.ask("وكيف أنظّفها؟")
+    assert "بالخلّ الأبيض" in reply.inner_text()
+    assert "الغلاية الزرقاء" in reply.locator(".searched").inner_text()
+    assert arabic.direction(".searched .in-ar") == "rtl"
 
 
 @pytest.mark.browser

@@ -1,6 +1,7 @@
 """Answering: a question becomes an answer made of verified quotes, or a plain "not in the documents"."""
 
 from rag.answering.chatbot import Chatbot
+from rag.answering.follow_up import StandAlone, stand_alone
 from rag.answering.question import Question, QuestionKind, understand
 
-__all__ = ["Chatbot", "Question", "QuestionKind", "understand"]
+__all__ = ["Chatbot", "Question", "QuestionKind", "StandAlone", "stand_alone", "understand"]

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from rag.answering.phrases import Role, Word, is_arabic, is_aspect, is_common_verb, phrases, split_words, without_clitic
 from rag.answering.references import Reference, ReferenceKind, ordinal, references, split_preposition
-from rag.answering.topic import MAX_TURNS, Topic, item_of, parallel_of, query_of, sides_of, topic_of
+from rag.answering.topic import MAX_TURNS, Topic, item_of, owner_at, parallel_of, query_of, sides_of, topic_of
 from rag.datatypes import Answer
 from rag.text import detect_language, fold, fold_text
 from rag.text.language import UNDETERMINED
@@ -237,12 +237,15 @@ class _FollowUp:
         own, within = phrases(self.rest), [p for p in phrases(self.last) if p.terms]
         if not own or not within or self.words[0].role is Role.ASPECT:
             return None
-        choices = [
-            (f"{self.last[: p.start]}{_fitted(fragment, p.surface)}{self.last[p.end :]}", _around(self.last, p.surface))
-            for p in parallel_of(own, within)
-        ]
-        main = next((c for c, p in zip(choices, within, strict=False) if p.surface == topic.main), choices[0])
-        return self._best(choices, main)
+        choices: list[_Resolved] = []
+        likeliest = 0
+        for phrase in parallel_of(own, within):
+            start = phrase.start + owner_at(phrase.surface, own[0])
+            replaced = self.last[start : phrase.end]
+            likeliest = len(choices) if phrase.surface == topic.main else likeliest
+            query = f"{self.last[:start]}{_fitted(fragment, replaced)}{self.last[phrase.end :]}"
+            choices.append((query, _around(self.last, replaced)))
+        return self._best(choices, choices[likeliest])
 
     def _placed(self, fragment: str, preposition: str) -> _Resolved:
         """Add "in the long term" to the last question, or put "on Instagram" where it said "on TikTok"."""

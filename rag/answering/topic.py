@@ -77,6 +77,19 @@ def parallel_of(fragment: Sequence[Phrase], within: Sequence[Phrase]) -> list[Ph
     return next((found for found in (sharing, alike) if len(found) == 1), list(within))
 
 
+def owner_at(surface: str, fragment: Phrase) -> int:
+    """Return where in "warranty of the kettle", or in ضمان الغلاية, that begins which a fragment takes the place of.
+
+    That is whose it is; 0, all of it, where there is no owner or where the fragment names the thing itself again.
+    """
+    head = re.match(
+        r"(?P<head>.+?\sof\s)(?:(?:the|an?)\s)?|(?P<first>(?!ال)[\u0621-\u064a\u064b-\u0652]+\s)+(?=ال)", surface
+    )
+    if head is None or {stem(word) for word in re.findall(r"\w+", fold_text(head[0]))} & fragment.terms:
+        return 0
+    return head.end()
+
+
 def _look(text: str) -> tuple[bool, bool]:
     return text.isascii(), text[:1].isupper()
 

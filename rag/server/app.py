@@ -17,6 +17,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from starlette.exceptions import HTTPException
 
+from rag.answering import stand_alone
 from rag.config import AnswerConfig
 from rag.datatypes import Answer
 from rag.embedder import Embedder
@@ -31,11 +32,14 @@ from rag.errors import (
 )
 from rag.server.middleware import Guard, is_loopback
 from rag.server.service import ChatService
+from rag.text import detect_language
 from rag.wire import answer_json, hits_json
 
 logger = logging.getLogger(__name__)
 
 MAX_TOP_K = 100
+MAX_HISTORY = 20  # turns
+MAX_ANSWER_CHARACTERS = 8_000
 _REMEDIES: tuple[tuple[type[RagError], str], ...] = (
     (IndexNotFoundError, "Build the index: rag build CORPUS_DIR"),
     (IndexFormatError, "Build the index again: rag build CORPUS_DIR"),
@@ -59,11 +63,20 @@ class SearchRequest(BaseModel):
     language: Annotated[str, StringConstraints(pattern="^[a-z]{2,3}$")] | None = None
 
 
-class AskRequest(BaseModel):
-    """Body of ``POST /api/ask``."""
+class TurnRequest(BaseModel):
+    """A turn before the question: what was asked, and what was answered if that is known."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
     question: Text
+    answer: Annotated[str, StringConstraints(max_length=MAX_ANSWER_CHARACTERS)] = ""
+
+
+class AskRequest(BaseModel):
+    """Body of ``POST /api/ask``. ``history`` is oldest first; with it a follow-up question is made to stand alone."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+    question: Text
+    history: Annotated[list[TurnRequest], Field(max_length=MAX_HISTORY)] = []
     stream: bool = False
 
 
@@ -117,14 +130,24 @@ def _add_routes(app: fastapi.FastAPI, service: ChatService) -> None:
 
     @app.post("/api/ask", response_model=None)
     def ask(body: AskRequest, request: fastapi.Request) -> dict[str, Any] | StreamingResponse:
+        history = _history(body.history)
         if body.stream or "text/event-stream" in request.headers.get("accept", ""):
             service.chatbot()  # what keeps the index from opening is a status code, not an event
             return StreamingResponse(
-                _events(service.stream(body.question)),
+                _events(service.stream(body.question, history)),
                 media_type="text/event-stream",
                 headers={"cache-control": "no-store", "x-accel-buffering": "no"},
             )
-        return answer_json(service.ask(body.question))
+        return answer_json(service.ask(body.question, history))
+
+
+def _history(turns: Sequence[TurnRequest]) -> list[Answer]:
+    """Return the turns as answers, each follow-up among them made to stand alone in its turn."""
+    history: list[Answer] = []
+    for turn in turns:
+        query = stand_alone(turn.question, history).query
+        history.append(Answer(turn.question, detect_language(turn.question), turn.answer, False, 0.0, query=query))
+    return history
 
 
 def _events(answers: Iterator[Answer]) -> Iterator[str]:

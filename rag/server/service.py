@@ -105,13 +105,13 @@ class ChatService:
                 self._chatbot = Chatbot(retriever)
             return self._chatbot
 
-    def ask(self, question: str) -> Answer:
+    def ask(self, question: str, history: Sequence[Answer] = ()) -> Answer:
         """Answer a question; see ``Chatbot.ask``."""
-        return self.chatbot().ask(question)
+        return self.chatbot().ask(question, history)
 
-    def stream(self, question: str) -> Iterator[Answer]:
+    def stream(self, question: str, history: Sequence[Answer] = ()) -> Iterator[Answer]:
         """Answer a question piece by piece; the last answer is the whole one. See ``Chatbot.stream``."""
-        return self.chatbot().stream(question)
+        return self.chatbot().stream(question, history)
 
     def search(self, query: str, *, top_k: int = 5, language: str | None = None) -> tuple[str, list[Hit]]:
         """Return the query's language and its best passages, optionally only those in ``language``."""

@@ -60,8 +60,8 @@ class Service(Protocol):
     max_upload_bytes: int
     max_question_characters: int
 
-    def stream(self, question: str) -> Iterator[Answer]:
-        """Yield growing answers; the last is the whole one."""
+    def stream(self, question: str, history: Sequence[Answer] = ()) -> Iterator[Answer]:
+        """Yield growing answers; the last is the whole one. ``history`` is the answers before, oldest first."""
 
     def documents(self) -> list[DocumentRow]:
         """Return the documents of the live index."""
@@ -112,9 +112,10 @@ class _Page:
             yield shown(Turn(question[:200] + "…", turn.language, error="error_question"))
             return
         yield shown(turn)
+        history = [earlier.answer for earlier in kept if earlier.answer is not None]
         last: Answer | None = None
         try:
-            for last in self.service.stream(question):
+            for last in self.service.stream(question, history):
                 yield shown(Turn(question, turn.language, last))
         except RagError as error:
             key, detail = _trouble(error)

@@ -167,15 +167,23 @@ def _reply(turn: Turn) -> str:
     way = direction(answer.language) if answer.language != "und" else text_direction(answer.text, "und")
     if answer.abstained:
         return (
-            f'<div class="reply abstained {state}" dir="{way}"><p class="verdict">{words("abstained")}</p>'
+            f'<div class="reply abstained {state}" dir="{way}">{_searched(answer)}'
+            f'<p class="verdict">{words("abstained")}</p>'
             f"{_statements(answer) or _block('p', 'frame', answer.text, answer.language)}"
             f"{_nearest(answer.hits) if turn.is_done else ''}</div>"
         )
     sources = _sources(answer.citations) if turn.is_done else ""
     return (
         f'<div class="reply {state}" dir="{way}"><span class="unseen">{words("answer")}</span>'
-        f"{_notice(answer)}{_statements(answer)}{sources}</div>"
+        f"{_searched(answer)}{_notice(answer)}{_statements(answer)}{sources}</div>"
     )
+
+
+def _searched(answer: Answer) -> str:
+    """Say what was searched for where that is not what was asked."""
+    if answer.query in ("", answer.question):
+        return ""
+    return f'<p class="searched">{words("searched_for", query=answer.query)}</p>'
 
 
 def _notice(answer: Answer) -> str:

@@ -26,6 +26,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "answer": ("الجواب", "Answer"),
     "unsupported": ("لم أجد لهذا سندًا في المستندات", "I found no source for this in the documents"),
     "looking": ("أبحث في المستندات…", "Looking through the documents…"),
+    "searched_for": ("بحثت عن: {query}", "Searched for: {query}"),
     "sources": ("المصادر", "Sources"),
     "source": ("المصدر", "Source"),
     "page": ("صفحة {number}", "page {number}"),

@@ -181,7 +181,7 @@ WHOLE = [hit(0, len(TEXT), 1)]
 ROWS = [
     row(CITED, QUESTION, WHOLE),
     row(ASIDE, replace(QUESTION, id="3", language="ar", kind="dialect"), [hit(0, 16, 1), hit(0, len(TEXT), 2)]),
-    row(REFUSAL, replace(QUESTION, id="4"), WHOLE, CITED),
+    row(REFUSAL, replace(QUESTION, id="4", kind=""), [], CITED),
     row(REFUSAL, NOWHERE),
     row(replace(ASIDE, confidence=0.7), replace(NOWHERE, id="5")),
 ]
@@ -191,8 +191,9 @@ def test_figures_by_hand():
     figures, _ = measure(ROWS)
     expected = {
         "questions": 5,
-        "recall@5": 1.0,
-        "MRR@10": (1 + 1 / 2 + 1) / 3,
+        "recall@5": 2 / 3,
+        "MRR@10": (1 + 1 / 2 + 0) / 3,
+        "nDCG@10": (1 + 1 / np.log2(3) + 0) / 3,
         "evidence_cited": 1 / 3,
         "document_cited": 2 / 3,
         "citation_recall": 1.0,
@@ -241,7 +242,7 @@ def test_intervals_hold_the_figure_and_narrow_with_more_questions():
 
 def test_curves_by_hand():
     found = curves(ROWS)
-    assert found["recall"] == pytest.approx([2 / 3] + [1.0] * 9)
+    assert found["recall"] == pytest.approx([1 / 3] + [2 / 3] * 9)
     assert found["roc"][0] == [None, 0.0, 0.0]
     assert found["roc"][2] == [0.7, pytest.approx(1 / 3), 0.5]
     assert found["risk_coverage"][1] == [0.7, 0.4, 0.5]
@@ -343,7 +344,11 @@ def test_a_file_that_is_no_report_is_named_with_the_remedy(tmp_path, text, messa
 
 def test_gates_by_hand():
     found = report(ROWS)
-    assert [gate.missed_by(found) for gate in parse_gates("recall@5>=1, refused_answerable <= .34")] == ["", ""]
+    assert [gate.missed_by(found) for gate in parse_gates("recall@5>=.6, false_answer_rate <= 0.5, MRR@10 >= 0.5")] == [
+        "",
+        "",
+        "",
+    ]
     low, high, group, nothing = parse_gates("F1>=0.5,false_answer_rate<=0.1,MRR@10[ar→en]>=0.6,F1[en→none]>=0.1")
     assert low.missed_by(found).startswith("gate missed: F1 >= 0.5, got 0.222 (95 % interval 0.000 to ")
     assert high.missed_by(found).startswith("gate missed: false_answer_rate <= 0.1, got 0.500")

@@ -390,6 +390,14 @@ def test_the_difference_of_two_reports_is_paired_by_question():
     assert (recall.difference, recall.low, recall.high, recall.change) == (0.0, 0.0, 0.0, "same")
 
 
+def test_questions_that_went_alike_in_both_add_no_doubt():
+    half = many(ASIDE, 10) + many(CITED)[10:]
+    found = compare(report(half), report(many(CITED, 1) + half[1:]))
+    cited = next(one for one in found.differences if one.figure == "evidence_cited")
+    assert cited.difference == pytest.approx(1 / 20)
+    assert 0 <= cited.low < cited.high < 0.2, "unpaired, the interval would reach from -0.25 to 0.35"
+
+
 def test_only_questions_of_both_reports_are_compared():
     changed = [row(CITED, replace(QUESTION, id="0", question="Another question?"))]
     found = compare(report(many(CITED, 4)), report(changed + many(CITED, 3)[1:]))

@@ -74,12 +74,16 @@ class AnswerConfig:
 
     ``max_quotes`` bounds the sentences (or whole lists) quoted. ``top_k`` passages are read.
     ``threshold`` is the confidence, in [0, 1], below which the chatbot abstains; None takes the calibrated one.
+    Where a language model writes, ``max_answer_tokens`` bounds its answer, and ``drop_unsupported`` leaves out the
+    sentences that no passage was found to say; otherwise they are marked.
     """
 
     top_k: int = 8
     max_quotes: int = 4
     max_question_characters: int = 4_000
     threshold: float | None = None
+    max_answer_tokens: int = 400
+    drop_unsupported: bool = True
 
     def __post_init__(self) -> None:
         _require(self.top_k >= 1, f"top_k must be at least 1, got {self.top_k}")
@@ -88,6 +92,7 @@ class AnswerConfig:
             self.max_question_characters >= 1,
             f"max_question_characters must be at least 1, got {self.max_question_characters}",
         )
+        _require(self.max_answer_tokens >= 1, f"max_answer_tokens must be at least 1, got {self.max_answer_tokens}")
         _require(
             self.threshold is None or 0.0 <= self.threshold <= 1.0, f"threshold must be in [0, 1], got {self.threshold}"
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
 
 from rag.answering.abstention import answerability_features
@@ -12,10 +12,13 @@ from rag.answering.citations import verify
 from rag.answering.evidence import TermMatcher, candidates_of, holds_definition
 from rag.answering.extractive import abstention, compose, to_markdown
 from rag.answering.follow_up import stand_alone
+from rag.answering.generative import Writer
 from rag.answering.model import AnswerModel
 from rag.answering.question import Question, QuestionKind, understand
+from rag.answering.support import keeps_facts
 from rag.config import AnswerConfig
 from rag.datatypes import Answer, Citation, Hit
+from rag.generators import Generator
 from rag.reader import CosineScorer, Reader, default_reader
 from rag.retriever import Retriever, Snapshot
 from rag.text import fold_text
@@ -26,7 +29,7 @@ _NEAREST = 3  # passages shown when there is no answer
 
 
 class Chatbot:
-    """Answers questions from the documents of a retriever's index, by quoting them.
+    """Answers questions from the documents of a retriever's index: quotes them, or has a language model write.
 
     Threads may share one chatbot. Each answer reads one generation of the index from retrieval to citation.
 
@@ -34,10 +37,16 @@ class Chatbot:
         retriever: Where to look.
         config: How to answer.
         reader: Finds the answer in a passage; the built-in one by default.
+        generator: Writes the answers; without one they are made of quotes.
     """
 
     def __init__(
-        self, retriever: Retriever, *, config: AnswerConfig | None = None, reader: Reader | None = None
+        self,
+        retriever: Retriever,
+        *,
+        config: AnswerConfig | None = None,
+        reader: Reader | None = None,
+        generator: Generator | None = None,
     ) -> None:
         self.retriever = retriever
         self.config = config or AnswerConfig()
@@ -45,6 +54,7 @@ class Chatbot:
         self._model = AnswerModel.load()
         self._scorer = CosineScorer(embedder.encode_queries, embedder.encode_passages)
         self._reader = reader or default_reader()
+        self._writer = Writer(generator, self._scorer, config=self.config) if generator else None
 
     def ask(self, question: str, history: Sequence[Answer] = ()) -> Answer:
         """Answer one question.
@@ -61,6 +71,23 @@ class Chatbot:
             ValueError: The question is empty or too long.
             RagError: The index cannot be read.
         """
+        *_, whole = self._growing(question, history)
+        return whole
+
+    def stream(self, question: str, history: Sequence[Answer] = ()) -> Iterator[Answer]:
+        """Answer one question in growing answers, a statement more each time; the last one is whole.
+
+        A citation number never changes from one to the next, unless the last one has a ``notice``: quotes then took
+        the place of what a language model had begun. Raises as `ask` does.
+        """
+        for answer in self._growing(question, history):
+            if not answer.model:
+                yield from _growing_quotes(answer)
+            else:
+                yield answer
+
+    def _growing(self, question: str, history: Sequence[Answer]) -> Iterator[Answer]:
+        """Yield the answer of quotes whole, or what a language model writes as it grows."""
         started = time.perf_counter()
         limit = self.config.max_question_characters
         if not fold_text(question).strip():
@@ -70,27 +97,15 @@ class Chatbot:
         snapshot = self.retriever.snapshot()
         understood = _understand(question, history, snapshot)
         answer = self._answer(understood, snapshot)
-        verify(answer, snapshot.generation.documents)
-        return dataclasses.replace(
-            answer, question=question.strip(), query=understood.text, seconds=time.perf_counter() - started
-        )
-
-    def stream(self, question: str, history: Sequence[Answer] = ()) -> Iterator[Answer]:
-        """Answer one question in growing answers, a statement more each time; the last one is whole.
-
-        A citation number never changes from one to the next. Raises as `ask` does.
-        """
-        whole = self.ask(question, history)
-        for count in range(1, len(whole.statements)):
-            statements = whole.statements[:count]
-            used = {n for statement in statements for n in statement.citations}
+        answers: Iterable[Answer] = (answer,)
+        supports = keeps_facts
+        if self._writer is not None and not answer.abstained:
+            answers, supports = self._writer.write(answer, snapshot.document), self._writer.supports
+        for grown in answers:
+            verify(grown, snapshot.generation.documents, supports=supports)
             yield dataclasses.replace(
-                whole,
-                statements=statements,
-                text=to_markdown(statements),
-                citations=tuple(citation for citation in whole.citations if citation.n in used),
+                grown, question=question.strip(), query=understood.text, seconds=time.perf_counter() - started
             )
-        yield whole
 
     def _answer(self, question: Question, snapshot: Snapshot) -> Answer:
         hits = retrieve(question, snapshot, top_k=self.config.top_k)
@@ -134,6 +149,20 @@ class Chatbot:
             hits=tuple(hits),
             generation=snapshot.generation.name,
         )
+
+
+def _growing_quotes(whole: Answer) -> Iterator[Answer]:
+    """Yield an answer made of quotes a statement at a time."""
+    for count in range(1, len(whole.statements)):
+        statements = whole.statements[:count]
+        used = {n for statement in statements for n in statement.citations}
+        yield dataclasses.replace(
+            whole,
+            statements=statements,
+            text=to_markdown(statements),
+            citations=tuple(citation for citation in whole.citations if citation.n in used),
+        )
+    yield whole
 
 
 def _understand(typed: str, history: Sequence[Answer], snapshot: Snapshot) -> Question:

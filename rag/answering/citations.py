@@ -6,8 +6,9 @@ uses them. `verify` is run on every answer before it leaves: a citation that doe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
+from rag.answering.support import keeps_facts
 from rag.datatypes import Answer, Citation, Document, Passage
 
 
@@ -28,12 +29,20 @@ def cite(n: int, document: Document, passage: Passage, start: int, end: int) -> 
     )
 
 
-def verify(answer: Answer, documents: Mapping[str, Document]) -> None:
+Supports = Callable[[str, str, Sequence[Citation]], bool]  # (sentence, its language, what it cites)
+
+
+def verify(answer: Answer, documents: Mapping[str, Document], *, supports: Supports = keeps_facts) -> None:
     """Check every promise a citation makes.
 
     Numbers are 1, 2, 3, ... in order of first use; each citation is used; each quoted statement cites at least one
     and stands literally in what it cites; each quote is a literal slice of its document; an abstaining answer cites
-    nothing.
+    nothing. A written sentence cites at least one and is supported by what it cites, or is marked and cites nothing.
+
+    Args:
+        answer: The answer.
+        documents: The documents of its generation, by id.
+        supports: Judges a written sentence; by itself only that it changes no fact of what it cites.
 
     Raises:
         AssertionError: A promise is broken; the message names it.
@@ -55,7 +64,15 @@ def verify(answer: Answer, documents: Mapping[str, Document]) -> None:
         if statement.kind == "frame":
             _check(not statement.citations, f"a frame cites: {statement.text!r}")
             continue
+        if not statement.is_supported:
+            _check(statement.kind == "written", f"a quote is marked as unsupported: {statement.text!r}")
+            _check(not statement.citations, f"an unsupported sentence cites: {statement.text!r}")
+            continue
         _check(bool(statement.citations), f"a quote has no citation: {statement.text!r}")
+        if statement.kind == "written":
+            cited = [by_number[n] for n in statement.citations]
+            _check(supports(statement.text, answer.language, cited), f"the sources do not support {statement.text!r}")
+            continue
         _check(
             any(statement.text in by_number[n].quote for n in statement.citations),
             f"the source does not say {statement.text!r}",

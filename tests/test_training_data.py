@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 zstandard = pytest.importorskip("zstandard")
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from training import data, silver  # noqa: E402
+from training import data, silver, written  # noqa: E402
 from training import pairs as make  # noqa: E402
 
+VARIETIES = {"msa", "egyptian", "gulf", "levantine", "english"}
 EVAL_QUESTION = "من هو مؤسس مدينة بغداد؟"
 EVAL_PASSAGE = (
     "بغداد هي عاصمة جمهورية العراق وأكبر مدنها، أسسها الخليفة العباسي أبو جعفر المنصور في القرن الثامن الميلادي "
@@ -179,3 +181,39 @@ def test_eight_letters_of_a_text_without_spaces_are_enough():
     passage = "上海是中国最大的城市之一，位于长江入海口。"
     assert data.Wall([passage]).is_inside("位于长江入海口") is False
     assert data.Wall([passage]).is_inside("他说上海是中国最大的城市之一吗")
+
+
+def test_the_embedders_pairs_hold_no_evaluation_text(eval_folder, monkeypatch):
+    embedder = pytest.importorskip("training.embedder")
+    rows = [pair(EVAL_QUESTION), *(pair(f"{CLEAN_QUESTION} {i}") for i in range(9))]
+    monkeypatch.setattr(make, "build_dev", lambda sources, seed: make.Dev({}))
+    for source in ("arabic_wiki", "arabic_real", "english_qa", "other_languages", "ours"):
+        monkeypatch.setattr(make, source, lambda *args: list(rows))
+    monkeypatch.setattr(make, "parallel", lambda *args: (list(rows), list(rows)))
+    monkeypatch.setattr(make, "glossed", lambda *args: ([], []))
+    args = argparse.Namespace(data=eval_folder.parent, seed=0, limit=100, copies=1, batch=4)
+    batches, _, facts = embedder.build(args)
+    assert set(batches) == set(embedder.TASKS)
+    assert facts["dropped_by_wall"] == {"toy": len(embedder.TASKS)}
+    assert all(p.query != EVAL_QUESTION for task in batches.values() for batch in task for p in batch)
+    monkeypatch.setattr(data.Wall, "keep_clean", lambda self, pairs: (pairs, {}))
+    with pytest.raises(data.LeakError):
+        embedder.build(args)
+
+
+def test_our_questions_are_whole_and_none_stands_in_two_parts():
+    seen: dict[str, str] = {}
+    for part, share in (("answerer", 1 / 3), ("reader", 1 / 11)):
+        asked = written.read_questions(part)
+        members = written.read_collections(part)
+        assert {one.collection for one in asked} == set(members)
+        for one in asked:
+            assert one.language in ("ar", "en") and one.variety in VARIETIES
+            assert (one.context is None) == (one.answer is None)
+            assert one.context is None or one.context in members[one.collection]
+            assert seen.setdefault(one.question, part) == part
+        assert sum(one.context is None for one in asked) / len(asked) == pytest.approx(share, abs=0.01)
+    contexts = [
+        name for part in ("answerer", "reader") for names in written.read_collections(part).values() for name in names
+    ]
+    assert len(contexts) == len(set(contexts))

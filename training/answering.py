@@ -206,12 +206,14 @@ def answer_matrix(rows: Sequence[Described], unit: Logistic) -> Floats:
     return np.array([(logit, *row.answer) for logit, row in zip(best, rows, strict=True)])
 
 
-def fit_answer(rows: Sequence[Described], unit: Logistic, strength: float) -> Logistic:
-    """Fit the probability that the documents answer."""
+def fit_answer(rows: Sequence[Described], unit: Logistic, strength: float, prior: float) -> Logistic:
+    """Fit the probability that the documents answer, where ``prior`` of the questions asked are answerable."""
     matrix = answer_matrix(rows, unit)
     scale = matrix.std(axis=0) + 1e-9
     regression = LogisticRegression(C=strength, max_iter=5000)
-    regression.fit(matrix / scale, [row.is_answerable for row in rows])
+    is_right = np.array([row.is_answerable for row in rows])
+    weights_of = np.where(is_right, prior / is_right.mean(), (1 - prior) / (1 - is_right.mean()))
+    regression.fit(matrix / scale, is_right, sample_weight=weights_of)
     weights = (regression.coef_[0] / scale).round(4).tolist()
     return Logistic(tuple(weights), round(float(regression.intercept_[0]), 4))
 
@@ -229,7 +231,7 @@ def figures_of(rows: Sequence[Described], folds: int, args: argparse.Namespace) 
             [r for r in rows if r.asked.collection in held],
         )
         unit = fit_unit(fitted, args.penalty)
-        answer = fit_answer(fitted, unit, args.strength)
+        answer = fit_answer(fitted, unit, args.strength, args.prior)
         for row, features in zip(judged, answer_matrix(judged, unit), strict=True):
             confidences.append(answer.probability(features.tolist()))
             labels.append(row.is_answerable)
@@ -240,6 +242,9 @@ def figures_of(rows: Sequence[Described], folds: int, args: argparse.Namespace) 
     values, is_right = np.array(confidences), np.array(labels)
     right, wrong = values[is_right], values[~is_right]
     threshold = float(np.quantile(right, args.refused_answerable))
+    as_asked = wrong[
+        :: max(1, round(len(wrong) / (len(right) * (1 - args.prior) / args.prior)))
+    ]  # as many as the prior
 
     def by_pair(count: int | None) -> dict[str, float]:
         return {pair: round(float(np.mean([any(c[:count]) for c in cases])), 3) for pair, cases in sorted(tops.items())}
@@ -249,7 +254,9 @@ def figures_of(rows: Sequence[Described], folds: int, args: argparse.Namespace) 
         "top 4": by_pair(4),
         "seen": by_pair(None),
         "auc": round(float(roc_auc_score(labels, confidences)), 4),
-        "calibration_error": round(calibration_error(confidences, labels), 4),
+        "calibration_error": round(
+            calibration_error([*right, *as_asked], [True] * len(right) + [False] * len(as_asked)), 4
+        ),
         "refused_unanswerable": round(float((wrong < threshold).mean()), 4),
         "refused_answerable": round(float((right < threshold).mean()), 4),
         "answerable": len(right),
@@ -282,7 +289,7 @@ def fit(args: argparse.Namespace) -> None:
     rows: list[Described] = pickle.loads((args.run / "described.pickle").read_bytes())
     figures, threshold = figures_of(rows, 5, args)
     unit = fit_unit(rows, args.penalty)
-    answer = fit_answer(rows, unit, args.strength)
+    answer = fit_answer(rows, unit, args.strength, args.prior)
     short, shown = fit_short(rows, unit, args.short_precision)
     record = {
         "unit": dict(zip(UNIT_FEATURES, unit.weights, strict=True)) | {"bias": unit.bias},
@@ -307,6 +314,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     two.add_argument("--output", type=Path, default=Path("rag/models/answering.json"))
     two.add_argument("--penalty", type=float, default=1.0, help="on the squared weights of a unit's numbers")
     two.add_argument("--strength", type=float, default=0.3, help="C of the answer's regression")
+    two.add_argument("--prior", type=float, default=0.75, help="share of the questions asked that are answerable")
     two.add_argument("--short-precision", type=float, default=0.75, help="share of short answers that are right")
     two.add_argument("--refused-answerable", type=float, default=0.06, help="share of answerable questions refused")
     two.set_defaults(go=fit)

@@ -238,6 +238,7 @@ def serve(
     corpus_dirs: Sequence[str | Path] = (),
     upload_dir: str | Path | None = None,
     embedder: Embedder | str | Path | None = None,
+    model: str | None = None,
     ui: bool = True,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
@@ -250,6 +251,7 @@ def serve(
         corpus_dirs: Folders a rebuild reads.
         upload_dir: Folder for uploaded documents; None is ``uploads`` within the first corpus folder.
         embedder: An embedder, its name or its folder; None takes the built-in one.
+        model: The name of a language model that writes the answers; None has them made of quotes.
         ui: Whether to serve the chat too.
         on_ready: Called with the address once the models are loaded and a question will be answered.
 
@@ -259,7 +261,7 @@ def serve(
             build it.
     """
     with open_port(host, port) as listener:
-        service = ChatService(index_dir, corpus_dirs=corpus_dirs, upload_dir=upload_dir, embedder=embedder)
+        service = ChatService(index_dir, corpus_dirs=corpus_dirs, upload_dir=upload_dir, embedder=embedder, model=model)
         try:
             service.warm_up()
         except IndexNotFoundError as error:

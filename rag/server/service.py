@@ -14,6 +14,7 @@ from rag.config import AnswerConfig, LoadConfig
 from rag.datatypes import Answer, Hit
 from rag.embedder import Embedder
 from rag.errors import CorpusError, IndexLockedError, RagError
+from rag.generators import Generator, open_generator
 from rag.loaders import SUPPORTED_SUFFIXES
 from rag.retriever import Retriever
 from rag.server.uploads import SavedUpload, save_upload
@@ -36,6 +37,8 @@ class ChatService:
         upload_dir: Where uploaded documents are kept; made on the first upload. None is ``uploads`` within the first
             corpus folder, so that every later build of that folder has them too, under the same ``doc_id``.
         embedder: An embedder, its name or its folder; None takes the built-in one.
+        model: A language model that writes the answers, or its name (see `rag.generators.open_generator`); None has
+            them made of quotes.
     """
 
     def __init__(
@@ -45,6 +48,7 @@ class ChatService:
         corpus_dirs: Sequence[str | Path] = (),
         upload_dir: str | Path | None = None,
         embedder: Embedder | str | Path | None = None,
+        model: Generator | str | None = None,
     ) -> None:
         self.index_dir = Path(index_dir)
         self.corpus_dirs = tuple(Path(folder) for folder in corpus_dirs)
@@ -55,6 +59,7 @@ class ChatService:
         self.max_upload_bytes = LoadConfig().max_bytes
         self.max_question_characters = AnswerConfig().max_question_characters
         self._embedder = embedder
+        self._model = model
         self._retriever: Retriever | None = None
         self._chatbot: Chatbot | None = None
         self._open_lock = threading.Lock()
@@ -69,6 +74,7 @@ class ChatService:
             RagError: A model or the index cannot be opened.
         """
         self.embedder()
+        self.generator()
         self.ask("hello مرحبا")
 
     def embedder(self) -> Embedder:
@@ -85,6 +91,17 @@ class ChatService:
             self._embedder = Embedder.open(self._embedder)
         return self._embedder
 
+    def generator(self) -> Generator | None:
+        """Return the language model, opened on first use; None where answers are made of quotes.
+
+        Raises:
+            ModelNotFoundError: It cannot be opened.
+        """
+        with self._open_lock:
+            if isinstance(self._model, str):
+                self._model = open_generator(self._model)
+            return self._model
+
     def retriever(self) -> Retriever:
         """Return the retriever, opening the index on first use.
 
@@ -98,11 +115,11 @@ class ChatService:
             return self._retriever
 
     def chatbot(self) -> Chatbot:
-        """Return the chatbot, opening the index on first use; raises what ``retriever`` raises."""
-        retriever = self.retriever()
+        """Return the chatbot, opening the index and the language model on first use; raises as they do."""
+        retriever, generator = self.retriever(), self.generator()
         with self._open_lock:
             if self._chatbot is None:
-                self._chatbot = Chatbot(retriever)
+                self._chatbot = Chatbot(retriever, generator=generator)
             return self._chatbot
 
     def ask(self, question: str, history: Sequence[Answer] = ()) -> Answer:

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
 DEFAULT_INDEX_DIR = "index"
 DEFAULT_CORPUS_DIR = "corpus"
 
+_MODEL_HELP = (
+    "a language model that writes the answers: a folder, a .gguf file, a hub name, smollm2, or "
+    "openai:http://HOST:PORT/v1#MODEL (default: none, answers are quotes)"
+)
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status (argparse itself exits with 2 on wrong usage)."""
@@ -73,17 +78,20 @@ def _parser() -> argparse.ArgumentParser:
     )
     search.add_argument("--embedder", metavar="NAME_OR_PATH", help="the embedder the index was built with")
 
-    ask = add("ask", _ask, "Answer a question with quotes from the documents.")
+    ask = add("ask", _ask, "Answer a question with quotes from the documents, or in a language model's words.")
     ask.add_argument("question")
     ask.add_argument("--embedder", metavar="NAME_OR_PATH", help="the embedder the index was built with")
+    ask.add_argument("--model", metavar="NAME", help=_MODEL_HELP)
 
     evaluate = add("eval", _eval, "Measure retrieval, citations and refusals on judged questions.")
     evaluate.add_argument("questions", nargs="*", metavar="QUESTIONS.jsonl")
     evaluate.add_argument("--embedder", metavar="NAME_OR_PATH", help="the embedder the index was built with")
-    evaluate.add_argument("--details", metavar="FILE", help="write what happened to each question, as JSON Lines")
-    evaluate.add_argument("--output", metavar="FILE", help="save the report, rows included, as JSON")
     evaluate.add_argument(
-        "--html", metavar="FILE", help="write the report as one HTML page (pip install 'sanad[report]')"
+        "--details", type=_new_file, metavar="FILE", help="write what happened to each question, as JSON Lines"
+    )
+    evaluate.add_argument("--output", type=_new_file, metavar="FILE", help="save the report, rows included, as JSON")
+    evaluate.add_argument(
+        "--html", type=_new_file, metavar="FILE", help="write it as one HTML page (pip install 'sanad[report]')"
     )
     evaluate.add_argument(
         "--false-answer-rate",
@@ -123,10 +131,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--upload-dir", metavar="DIR", help="where uploads are kept (default: CORPUS_DIR/uploads)")
     serve.add_argument("--embedder", metavar="NAME_OR_PATH", help="the embedder the index was built with")
+    serve.add_argument("--model", metavar="NAME", help=_MODEL_HELP)
 
     add("verify", _verify, "Check every file of the index against its checksum.")
     add("rollback", _rollback, "Go back to the previous generation of the index.")
-    add("doctor", _doctor, "Say what is installed, what state the index is in, and what leaves the machine (nothing).")
+    doctor = add("doctor", _doctor, "Say what is installed, what state the index is in, and what leaves the machine.")
+    doctor.add_argument("--model", metavar="NAME", help=_MODEL_HELP)
     return parser
 
 
@@ -138,6 +148,13 @@ def _positive(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least 1")
     return value
+
+
+def _new_file(text: str) -> Path:
+    path = Path(text)
+    if path.is_dir() or not path.parent.is_dir():
+        raise argparse.ArgumentTypeError(f"{text!r} cannot be written; name a file in a folder that exists")
+    return path
 
 
 def _share(text: str) -> float:
@@ -201,10 +218,15 @@ def _search(args: argparse.Namespace) -> int:
 
 def _ask(args: argparse.Namespace) -> int:
     from rag.answering import Chatbot
+    from rag.generators import open_generator
     from rag.retriever import Retriever
     from rag.wire import answer_json
 
-    answer = Chatbot(Retriever.open(args.index_dir, embedder=args.embedder)).ask(args.question)
+    retriever = Retriever.open(args.index_dir, embedder=args.embedder)
+    generator = open_generator(args.model) if args.model else None
+    answer = Chatbot(retriever, generator=generator).ask(args.question)
+    if answer.notice:
+        print(f"note: {answer.notice}", file=sys.stderr)
     if args.json:
         _print_json(answer_json(answer))
         return 0
@@ -227,6 +249,8 @@ def _eval(args: argparse.Namespace) -> int:
     gates = parse_gates(args.gate) if args.gate else ()
     if sum(map(bool, (args.questions, args.compare, args.conversations))) != 1:
         args.wrong_usage("give question files, --conversations, or --compare with two reports")
+    if not args.questions and (args.html or args.output):
+        args.wrong_usage("--html and --output want question files")
     if args.compare:
         return _compare(args)
     if args.conversations:
@@ -245,9 +269,9 @@ def _eval(args: argparse.Namespace) -> int:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in report.details)
     if args.output:
         text = json.dumps(report.to_json(), ensure_ascii=False, allow_nan=False, indent=1)
-        Path(args.output).write_text(text + "\n", encoding="utf-8")
+        args.output.write_text(text + "\n", encoding="utf-8")
     if args.html:
-        Path(args.html).write_text(render_page(report), encoding="utf-8")
+        args.html.write_text(render_page(report), encoding="utf-8")
     if args.json:
         _print_json(report.to_json())
     else:
@@ -300,6 +324,7 @@ def _serve(args: argparse.Namespace) -> int:
         corpus_dirs=args.corpus_dir or [DEFAULT_CORPUS_DIR],
         upload_dir=args.upload_dir,
         embedder=args.embedder,
+        model=args.model,
         on_ready=lambda address: print(f"Sanad answers on {address}", file=sys.stderr, flush=True),
     )
     return 0
@@ -335,6 +360,7 @@ def _doctor(args: argparse.Namespace) -> int:
     from importlib.metadata import version
 
     from rag.embedder import DEFAULT_EMBEDDER, Embedder
+    from rag.generators import open_generator, remote_host
     from rag.reader import DEFAULT_READER, Reader
     from rag.store import IndexStore
 
@@ -354,6 +380,16 @@ def _doctor(args: argparse.Namespace) -> int:
         report["reader"] = {"path": str(DEFAULT_READER)}
     except RagError as error:
         report["problems"].append(str(error))
+    if args.model:
+        try:
+            generator = open_generator(args.model)
+            report["model"] = {
+                "name": generator.name,
+                "context_tokens": generator.context_tokens,
+                "sent_to": remote_host(args.model),
+            }
+        except RagError as error:
+            report["problems"].append(str(error))
     try:
         store = IndexStore(Path(args.index_dir))
         report["generation"] = store.current_name()
@@ -373,7 +409,15 @@ def _doctor(args: argparse.Namespace) -> int:
             print(f"reader: {report['reader']['path']}")
         if report.get("generation"):
             print(f"index: {args.index_dir}/{report['generation']}")
-        print("network: none used, unless a hub model is named with --embedder")
+        if "model" in report:
+            print("model: {name}, window {context_tokens} tokens".format(**report["model"]))
+        elif not args.model:
+            print("model: none, answers are quotes")
+        host = report.get("model", {}).get("sent_to")
+        if host:
+            print(f"network: questions, and the passages that may answer them, are sent to {host}")
+        else:
+            print("network: none used, unless a hub model is named with --embedder or --model")
         print("problems: " + (f"{len(report['problems'])}" if report["problems"] else "none"))
     for problem in report["problems"]:
         print(f"error: {problem}", file=sys.stderr)

@@ -1,6 +1,7 @@
 """`rag eval`: each figure against a worked example, intervals, gates and comparisons of saved reports."""
 
 import json
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def hit(start, end, rank, doc_id="a.md"):
     return Hit(Passage(doc_id, start, end, DOCUMENTS[doc_id].text[start:end], "en", ""), 1.0, rank)
 
 
-def row(given=CITED, question=QUESTION, hits=(), held_back=None, supports=lambda text, quotes: True):
+def row(given=CITED, question=QUESTION, hits=(), held_back=None, supports=lambda *words: True):
     return judge(question, hits, given, held_back or given, documents=DOCUMENTS, supports=supports)
 
 
@@ -97,8 +98,9 @@ def report(rows, **others):
 def test_citation_recall_and_precision_by_hand(cited, enough, recall, precision):
     """``enough`` lists what supports a sentence: the letters of its quotes, all of them."""
 
-    def supports(text, quotes):
-        return any(set(letters) <= set("".join(quotes)) for letters in enough)
+    def supports(sentence, language, quotes):
+        assert (sentence, language) == ("said", "en")
+        return any(set(letters) <= {quote.quote for quote in quotes} for letters in enough)
 
     citations = [replace(citation(1, "The"), n=n, quote=quote) for n, quote in ((1, "a"), (2, "b"), (3, "c"))]
     statements = [Statement("said", "written", numbers) for numbers in cited]
@@ -106,7 +108,7 @@ def test_citation_recall_and_precision_by_hand(cited, enough, recall, precision)
 
 
 def test_quotes_are_judged_by_their_letters_and_frames_not_at_all():
-    def never(text, quotes):
+    def never(*words):
         raise AssertionError("a quote needs no judge")
 
     statements = (
@@ -120,8 +122,10 @@ def test_quotes_are_judged_by_their_letters_and_frames_not_at_all():
 
 
 def test_the_stand_in_for_entailment_counts_shared_words():
-    assert shares_words("It may reach ten billion dollars", ["billion dollars it may", "reach ten"])
-    assert not shares_words("The moon is made of cheese", [EVIDENCE])
+    halves = [citation(1, "It may reach 5 to"), citation(2, "10 billion dollars")]
+    assert shares_words("It may reach 10 billion dollars", "en", halves)
+    assert not shares_words("It may reach 10 billion dollars", "en", halves[1:])
+    assert not shares_words("The moon is made of cheese", "en", halves)
 
 
 # -- one answer --------------------------------------------------------------------------------------------------------
@@ -441,7 +445,19 @@ def test_compare_in_the_terminal(tmp_path, capsys):
     assert capsys.readouterr().err.startswith("error: ")
 
 
-@pytest.mark.parametrize("words", [[], ["q.jsonl", "--compare", "a", "b"], ["q.jsonl", "--false-answer-rate", "2"]])
+FILES = [["q.jsonl", option, "no-such-folder/file"] for option in ("--html", "--output", "--details")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["--compare", "a", "b", "--html", "c.html"],
+        ["q.jsonl", "--compare", "a", "b"],
+        ["q.jsonl", "--false-answer-rate", "2"],
+        *FILES,
+    ],
+)
 def test_wrong_usage_is_status_2(words, capsys):
     with pytest.raises(SystemExit) as caught:
         main(["eval", *words])
@@ -452,6 +468,24 @@ def test_wrong_usage_is_status_2(words, capsys):
 def test_a_wrong_gate_is_said_before_anything_is_asked(capsys):
     assert main(["eval", "nowhere.jsonl", "--gate", "speed>=1"]) == 1
     assert capsys.readouterr().err.startswith("error: 'speed' is no figure")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"answers": "one hour"}, "'answers' is 'one hour'. Make it a list of texts"),
+        ({"answers": [5]}, "'answers' is [5]. Make it a list of texts"),
+        ({"also": {"b.md": 1}}, "'also' is {'b.md': 1}. Make it a list of texts"),
+        ({"question": " "}, "'question' is ' '. Make it a text"),
+        ({"lang": None}, "'lang' is None. Make it a text"),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_named(tmp_path, changes, message):
+    record = {"id": "1", "question": "q\u2028?", "lang": "en", "doc_id": "a.md", "evidence": EVIDENCE}
+    path = tmp_path / "questions.jsonl"
+    path.write_text(json.dumps(record, ensure_ascii=False) + "\n" + json.dumps(record | {"id": "2"} | changes), "utf-8")
+    with pytest.raises(RagError, match=re.escape(f"questions.jsonl:2: {message}")):
+        evaluate(FakeChatbot(), [path])
 
 
 def test_a_missing_file_of_questions_is_one_line(tmp_path):

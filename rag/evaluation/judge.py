@@ -5,7 +5,7 @@ A row is a plain dict, so that a saved report can be read back and compared:
 * ``id``, ``question``, ``lang``, ``pair``, ``kind``, ``answerable``: of the question. ``gold`` is
   ``{"doc_id", "start", "end", "text"}`` or None, ``gold_answers`` the known short answers.
 * ``rank``: 1-based rank of the first hit that covers the gold evidence, 0 if none of the first 10 does.
-* ``abstained``, ``confidence``, ``seconds``, ``answer`` (the text), ``short``: of the answer.
+* ``abstained``, ``confidence``, ``seconds``, ``answer`` (the text), ``short``, ``model``: of the answer.
 * ``citations``: ``{"n", "doc_id", "title", "start", "end", "quote", "is_in_gold_document", "is_gold"}`` each.
 * ``citation_recall``, ``citation_precision``: ALCE's, of this answer; None for a refusal.
 * ``evidence_cited``, ``document_cited``: whether a citation covers the gold evidence, is of a document that answers.
@@ -28,7 +28,7 @@ from rag.text.analyzers import terms
 from rag.text.language import UNDETERMINED
 
 Row = Mapping[str, Any]
-Supports = Callable[[str, Sequence[str]], bool]
+Supports = Callable[[str, str, Sequence[Citation]], bool]  # sentence, its language, what it cites
 
 # What became of a question, and what it means.
 OUTCOMES = {
@@ -43,11 +43,10 @@ OUTCOMES = {
 _SHARED = 0.7  # of a written sentence's terms
 
 
-def shares_words(text: str, quotes: Sequence[str]) -> bool:
-    """Tell whether the quotes together hold most index terms of a text: a crude stand-in for entailment."""
-    language = detect_language(text)
-    wanted = set(terms(text, language))
-    found = {term for quote in quotes for term in terms(quote, language)}
+def shares_words(sentence: str, language: str, quotes: Sequence[Citation]) -> bool:
+    """Tell whether quotes together hold most index terms of a sentence: a crude stand-in for entailment."""
+    wanted = set(terms(sentence, language))
+    found = {term for quote in quotes for term in terms(quote.quote, language)}
     return len(wanted & found) >= _SHARED * len(wanted)
 
 
@@ -99,6 +98,7 @@ def judge(
         "seconds": float(answer.seconds),
         "answer": answer.text,
         "short": answer.short,
+        "model": answer.model,
         "citations": [
             {
                 "n": citation.n,
@@ -131,18 +131,18 @@ def citation_figures(answer: Answer, supports: Supports) -> tuple[float, float]:
     Frames say nothing and do not count. A quoted statement is supported where it stands literally in a quote, one that
     a language model wrote where ``supports`` says so.
     """
-    by_number = {citation.n: citation.quote for citation in answer.citations}
+    by_number = {citation.n: citation for citation in answer.citations}
     supported: list[bool] = []  # one a statement
     triples: list[tuple[bool, bool, bool]] = []  # one a citation: statement supported, alone enough, needed
     for statement in answer.statements:
         if statement.kind == "frame":
             continue
-        together = _holds(statement, [by_number[n] for n in statement.citations], supports)
+        together = _holds(statement, answer, [by_number[n] for n in statement.citations], supports)
         supported.append(together)
         for n in statement.citations:
             others = [by_number[other] for other in statement.citations if other != n]
-            alone = _holds(statement, [by_number[n]], supports)
-            triples.append((together, alone, not _holds(statement, others, supports)))
+            alone = _holds(statement, answer, [by_number[n]], supports)
+            triples.append((together, alone, not _holds(statement, answer, others, supports)))
     columns = zip(*triples, strict=True) if triples else ((), (), ())
     return metrics.citation_recall(supported), metrics.citation_precision(*map(list, columns))
 
@@ -153,10 +153,10 @@ def own_words(answer: Answer) -> str:
     return " ".join(own or [statement.text for statement in answer.statements])
 
 
-def _holds(statement: Statement, quotes: Sequence[str], supports: Supports) -> bool:
+def _holds(statement: Statement, answer: Answer, quotes: Sequence[Citation], supports: Supports) -> bool:
     if statement.kind != "written":
-        return any(statement.text in quote for quote in quotes)
-    return bool(quotes) and supports(statement.text, quotes)
+        return any(statement.text in quote.quote for quote in quotes)
+    return bool(quotes) and supports(statement.text, answer.language, quotes)
 
 
 def _is_gold(question: JudgedQuestion, citation: Citation) -> bool:

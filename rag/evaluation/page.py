@@ -66,6 +66,7 @@ def render_page(report: EvalReport) -> str:
         names=lambda found: [name for name in FIGURES if any(name in figures for figures in found.values())],
         meanings={name: figure.meaning for name, figure in FIGURES.items()},
         outcomes=OUTCOMES,
+        models=sorted({row["model"] for row in report.details} - {""}),
         counts=Counter(row["outcome"] for row in report.details),
     )
 

@@ -68,7 +68,7 @@ def load_questions(paths: Sequence[Path], documents: Mapping[str, Document]) -> 
     seen: set[str] = set()
     for path in paths:
         try:
-            lines = path.read_text(encoding="utf-8").splitlines()
+            lines = path.read_text(encoding="utf-8").split("\n")
         except (OSError, UnicodeDecodeError) as error:
             raise RagError(f"{path} cannot be read: {error}. Give a UTF-8 file of JSON Lines.") from error
         for number, line in enumerate(lines, start=1):
@@ -104,8 +104,15 @@ def parse_question(record: Any, where: str, documents: Mapping[str, Document]) -
         text, language = record["question"], record["lang"]
     except (KeyError, TypeError) as error:
         raise _no_question(where, error) from error
+    for name, value in (("question", text), ("lang", language)):
+        if not isinstance(value, str) or not value.strip():
+            raise RagError(f"{where}: {name!r} is {value!r}. Make it a text.")
+    for name in ("answers", "also"):
+        values = record.get(name) or []
+        if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
+            raise RagError(f"{where}: {name!r} is {values!r}. Make it a list of texts.")
     answerable = bool(record.get("answerable", True))
-    place, doc_ids = None, set(record.get("also", ()))
+    place, doc_ids = None, set(record.get("also") or ())
     if answerable:
         try:
             doc_id, evidence = record["doc_id"], record["evidence"]

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rag.answering.phrases import Role, Word, is_arabic, is_aspect, is_common_verb, phrases, split_words, without_clitic
+from rag.answering.question import QuestionKind, understand
 from rag.answering.references import Reference, ReferenceKind, ordinal, references, split_preposition
 from rag.answering.topic import MAX_TURNS, Topic, item_of, owner_at, parallel_of, query_of, sides_of, topic_of
 from rag.datatypes import Answer
@@ -23,6 +24,7 @@ Score = Callable[[str], float]
 
 _MAX_QUESTION = 300  # characters; what is longer says what it is about
 _MOST_NAMES = 2  # terms of its own that a question which leans on nothing may have and still be unfinished
+_SHORT = 3  # words of "and how many copies?"
 _ENOUGH_NAMES = 4  # above so many a pronoun leaves little open
 _MARGIN = 0.02  # by which the longer query must find more
 
@@ -46,27 +48,26 @@ _OPENER = re.compile(
 _AND = re.compile(r"\W*[وف](?=\w{2})")
 # Words whose first و or ف is their own.
 _OWN_AND = re.compile(
-    r"(?:وسائل|وسيل|وسيط|وسط|وظيف|وظائف|وقت|وقف|وكال|وكيل|وعي|وعد|ورق|ورش|وصف|وصل|وصول|واجب|واجه|وسم|وسوم|وزن"
-    r"|وزار|وزير|"
-    r"وحد|واحد|واتس|واتساب|ويب|ويك|وهم|ولاء|واقع|وضع|وضوح|واضح|وثيق|وثائق|وجه|وجود|وين|وش|واش|وايش|ولد|وطن|وفا|ولا\b|"
-    r"وضح|فيس|فيديو|في\b|فيه|فين|فوائد|فايد|فائد|فرق|فكر|فعال|فتر|فئ|فري|فلوس|فشل|فن|فهم|فهرس|فرص|فرع|فصل|فضل"
-    r"|فيما|فيم|فقد|فقط|فلتر)\w*"
+    fold_text(
+        "(?:وسائل|وسيل|وسيط|وسط|وظيف|وظائف|وقت|وقف|وكال|وكيل|وعي|وعد|ورق|ورش|وصف|وصل|وصول|واجب|واجه|وسم|وسوم|وزن|وزار|"
+        "وزير|وحد|واحد|واتس|ويب|ويكي|وهم|ولاء|واقع|وضع|وضوح|واضح|وثيق|وثائق|وجه|وجود|وين|وش|واش|ولد|وطن|وفا|ولا\\b|وضح|فيس|"
+        "فيديو|في\\b|فيه|فين|فيم|فوائد|فايد|فائد|فرق|فكر|فعال|فتر|فئ|فري|فلوس|فشل|فن|فهم|فهرس|فرص|فرع|فصل|فضل|فقد|فقط|فلتر)"
+    )
 )
 _PREPOSITIONS = frozenset(
-    "in on for with at by during after before without from to under within as في علي مع عند بعد قبل خلال بدون عبر لدي"
-    " داخل خارج ضمن حسب ل ب".split()
+    "in on for with at by per during after before without from to under within as في علي مع عند بعد قبل خلال بدون عبر"
+    " لدي داخل خارج ضمن حسب ل ب".split()
 )
-_ATTACHED = re.compile(r"(?:بال|لل|كال|بدون|لـ|بـ)\w+")
+_CONDITIONS = frozenset({"if", "when", "اذا", "لو", "لما"})
+_ATTACHED = re.compile(r"(?:بال|لل|كال)\w+")
 _PAIR = re.compile(
-    r"\bbetween (?:them|the two|both|these|those|the 2)(?: two)?\b|\b(?:of )?the two(?: of them)?\b"
-    r"|\bboth(?: of them)?\b"
-    r"|(?<!\w)(?:بينهم|بينهما|بيناتهم|بين الاثنين|بين الاتنين|بين التنين|بين الاثنتين|بين النوعين|بين الطريقتين"
-    r"|الاثنين|الاتنين)(?!\w)"
+    r"\bbetween (?:them|the two|both|these|those)\b|\b(?:of )?the two(?: of them)?\b|\bboth(?: of them)?(?=\W*$)"
+    r"|(?<!\w)(?:بينهم|بينهما|بيناتهم|(?:بين )?(?:الاثنين|الاتنين|التنين|الاثنتين|النوعين|الطريقتين))(?!\w)"
 )
 _WHICH = re.compile(
-    r"\bwhich (?:one )?(?:is|are|should|works?|costs?|would|do|does|has|gives?|one\b)|\bwhich of (?:them|these"
-    r"|the two)\b"
-    r"|\b(?:they|these|those) (?:differ|compare)|\bcompare them\b"
+    r"\bwhich (?:one )?(?:is|are|should|works?|costs?|would|do|does|has|gives?|one\b)"
+    r"|\bwhich (?:one )?of (?:them|these|the two)\b|\b(?:they|these|those) (?:differ|compare)|\bcompare them\b"
+    r"|(?<!\w)(?:اي|انهي|انهو) (?:واحد|واحده|منهم|منهما|فيهم)(?!\w)"
     r"|(?<!\w)(?:[وف]?ايهما|[وف]?ايهم|انهو|انهي|[وف]?مين (?:ال)?(?:احسن|افضل|ارخص|اسرع|اسهل))(?!\w)"
 )
 _CHOICE = re.compile(r"\bor\b|\bthan\b|(?<!\w)(?:ام|ولا|او)(?!\w)")
@@ -107,8 +108,14 @@ def stand_alone(question: str, history: Sequence[Answer], *, score: Score | None
         return StandAlone(text, False)
     follow_up = _FollowUp(text, turns, score)
     query, carried = follow_up.resolve() or (text, "")
+    if carried:
+        query = re.sub(r"\b([Aa])n? (?=([aeiou]?))", _article, query)
     query = re.sub(r"\s+(?=[?؟.,!])", "", re.sub(r"\s+", " ", query)).strip()
     return StandAlone(query, bool(carried), tuple(carried.split()))
+
+
+def _article(match: re.Match[str]) -> str:
+    return f"{match[1]}n " if match[2] else f"{match[1]} "
 
 
 _Resolved = tuple[str, str]  # the query and what it took over
@@ -119,13 +126,16 @@ class _FollowUp:
 
     def __init__(self, text: str, turns: Sequence[Answer], score: Score | None) -> None:
         self.text, self.turns, self.score = text, turns, score
-        self.rest, self.opener = _without_opener(text)
-        self.words = split_words(self.rest)
-        self.folded = fold_text(self.rest)
+        rest, self.opener = _without_opener(text)
+        self._read(rest)
         language = detect_language(text)
         self.last = query_of(turns[-1])
         self.language = detect_language(self.last) if language == UNDETERMINED else language
         self.mark = "؟" if self.language == "ar" else "?"
+
+    def _read(self, rest: str) -> None:
+        self.rest, self.folded = rest, fold_text(rest)
+        self.words = split_words(rest)
         self.names = [word for word in self.words if word.role is Role.NAME]
 
     def resolve(self) -> _Resolved | None:
@@ -140,6 +150,8 @@ class _FollowUp:
         topic = topic_of(self.turns[-1])
         if topic is None:
             return None
+        if self.opener and len(self.words) > 1 and self.words[-1].folded in ("one", "ones") and self.names:
+            self._read(f"{self.rest[: self.words[-1].start]}{topic.head}?")  # "what about nano ones"
         for read in (self._by_reference, self._by_fragment, self._by_question_word, self._by_what_is_missing):
             resolved = read(topic)
             if resolved is not None:
@@ -167,22 +179,22 @@ class _FollowUp:
 
     def _by_pair(self) -> _Resolved | None:
         """Read "the difference between them" and "which is better" with the last two things talked about."""
-        match = _PAIR.search(self.folded)
-        if match is None and (_WHICH.search(self.folded) is None or _CHOICE.search(self.folded)):
-            return None
-        if self.names:
+        pair, which = _PAIR.search(self.folded), _WHICH.search(self.folded)
+        is_open = which is not None and len(self.names) <= ("one" in which[0] or "واحد" in which[0])
+        if _CHOICE.search(self.folded) or not (pair or is_open):
             return None
         sides = sides_of(self.turns)
         if sides is None:
             return None
         left, right = sides
-        if match is None:
-            both = f"{left} أم {right}" if self.language == "ar" else f"{left} or {right}"
+        if pair is None or pair[0].startswith("of"):
             body = _ENDING.sub("", self.rest)
-            return f"{body}: {both}{self.mark}", f"{left} {right}"
-        both = f"بين {left} و{right}" if self.language == "ar" else f"between {left} and {right}"
-        start, end = fold(self.rest).to_original(*match.span())
-        return f"{self.rest[:start]} {both} {self.rest[end:]}", f"{left} {right}"
+            return f"{body}: {left} {'أم' if self.language == 'ar' else 'or'} {right}{self.mark}", f"{left} {right}"
+        both = f"{left} و{right}" if self.language == "ar" else f"{left} and {right}"
+        between = re.match(r"بين|between", pair[0])
+        start, end = fold(self.rest).to_original(*pair.span())
+        joint = f"{between[0]} " if between else ""
+        return f"{self.rest[:start]}{joint}{both}{self.rest[end:]}", f"{left} {right}"
 
     def _by_reference(self, topic: Topic) -> _Resolved | None:
         """Put the topic in the place of a pronoun."""
@@ -203,7 +215,9 @@ class _FollowUp:
         if is_done and act and not self.names:  # "how often should I do that"
             return f"{self.rest[: self.words[reference.first - 1].start]}{act}{after}", act
         if reference.kind is ReferenceKind.WORD:
-            return f"{before}{topic.text}{after}", topic.text
+            is_contrast = last.folded in ("one", "ones") and bool(self.names)  # "a digital one"
+            stands_for = topic.head if is_contrast else topic.text
+            return f"{before}{stands_for}{after}", stands_for
         if reference.kind is ReferenceKind.POSSESSIVE:
             end = _end_of_noun(self.words, reference.last)
             owned = self.rest[last.end : end]
@@ -223,7 +237,7 @@ class _FollowUp:
         """Put what is no whole question ("and SEO?", "in the long term?") into the last question."""
         roles = {word.role for word in self.words}
         first = self.words[0].folded
-        is_placed = first in _PREPOSITIONS or _ATTACHED.fullmatch(first) is not None
+        is_placed = first in _PREPOSITIONS or first in _CONDITIONS or _ATTACHED.fullmatch(first) is not None
         is_placed = is_placed and len(self.names) <= _MOST_NAMES
         if roles & {Role.ASKING, Role.VERB} or not (self.opener or is_placed):
             return None
@@ -250,13 +264,15 @@ class _FollowUp:
     def _placed(self, fragment: str, preposition: str) -> _Resolved:
         """Add "in the long term" to the last question, or put "on Instagram" where it said "on TikTok"."""
         words = split_words(self.last)
+        if self.words[0].role is Role.FUNCTION:
+            fragment = fragment[0].lower() + fragment[1:]
         for i, word in enumerate(words[:-1]):
-            following = words[i + 1]
-            if word.folded != preposition or (following.role is Role.NAME) != bool(self.names):
+            if preposition in _CONDITIONS and word.folded in _CONDITIONS:
+                return f"{self.last[: word.start]}{fragment}{self.mark}", self.last[: word.start]
+            first = i + 1 + (words[i + 1].folded in ("a", "an", "the") and i + 2 < len(words))
+            if word.folded != preposition or (words[first].role is Role.NAME) != bool(self.names):
                 continue
-            phrase = next((p for p in phrases(self.last, words) if p.start >= word.end), None)
-            end = phrase.end if self.names and phrase is not None else _end_of_noun(words, i + 1)
-            kept = f"{self.last[: word.start]}{fragment}{self.last[end:]}"
+            kept = f"{self.last[: word.start]}{fragment}{self.last[_end_of_noun(words, first) :]}"
             return kept, _around(kept, fragment)
         body = _ENDING.sub("", self.last)
         return f"{body} {fragment}{self.last[len(body) :].strip() or '?'}", body
@@ -276,8 +292,13 @@ class _FollowUp:
         if self.opener and not self.names and len(self.words) == 1:
             return _owned(_ENDING.sub("", self.rest), self.words, topic.text, self.language), topic.text
         grown = _appended(self.rest, topic.text, self.language)
-        if not self.names or (self.opener and len(self.names) <= _MOST_NAMES and self._finds_more(grown, False)):
+        if not self.names:
             return grown, topic.text
+        is_told = understand(self.rest).kind in (QuestionKind.DEFINITION, QuestionKind.PERSON)  # "and what is SEO?"
+        if self.opener and not is_told and len(self.names) <= _MOST_NAMES:
+            is_short = len(self.names) == 1 and len(self.words) <= _SHORT
+            if is_short or self._finds_more(grown, False):
+                return grown, topic.text
         if _COMPARATIVE.search(self.folded) and len(self.names) <= _MOST_NAMES:
             joint = "من" if self.language == "ar" else "than"
             return f"{_ENDING.sub('', self.rest)} {joint} {topic.main}{self.mark}", topic.main

@@ -62,26 +62,29 @@ _ASPECTS = """
     time timing frequency duration term year month week day hour minute period beginning start end future past
     good better best bad worse worst cheap cheaper cheapest expensive fast faster fastest quick quicker easy easier
     easiest hard harder difficult important main big bigger biggest small smaller large larger new old different long
-    longer short shorter high higher low lower first second third last next previous final common effective useful
+    longer short shorter high higher low lower first second third fourth fifth sixth seventh last next previous
+    final common effective useful
     right wrong true false safe safer worth free enough possible necessary suitable recommended ideal typical average
     popular successful detailed simple really actually exactly usually often soon early late today now
     company companies business businesses people person beginner someone case practice word sentence order line list
-    else instead otherwise again ago yet please thanks too well
+    else instead otherwise again ago two yet model exist available famous please thanks too well
     عيب عيوب ميزة مزايا مميزات ميزات ايجابيات سلبيات فائدة فوائد خطر مخاطر أخطار خطورة تكلفة تكاليف كلفة سعر أسعار
     ثمن رسوم ميزانية نوع أنواع مثال أمثلة خطوة خطوات مرحلة مراحل طريقة طرق طرائق أسلوب أساليب أداة أدوات
     هدف أهداف سبب أسباب دور أهمية فرق فروق فروقات اختلاف تعريف معنى مفهوم شرط شروط قاعدة قواعد نصيحة نصائح خطأ أخطاء
     مشكلة مشاكل مشكلات تحد تحديات حل حلول نتيجة نتائج أثر آثار تأثير تفاصيل تفصيل معلومات شرح توضيح مصدر مصادر رقم
     أرقام عدد حجم قيمة مدة وقت توقيت موعد تكرار بداية نهاية خيار خيارات بديل بدائل صفة صفات خاصية خصائص عنصر عناصر
-    مكون مكونات جزء أجزاء قسم أقسام نقطة نقاط بند بنود قناة قنوات منصة منصات مهارة مهارات مهمة مهام علامات جانب جوانب
-    أفضل أحسن أسوأ أهم أكثر أقل أكبر أصغر أعلى أدنى أرخص أغلى أسرع أبطأ أسهل أصعب أنسب أقوى أضعف أبرز جيد جيدة سيئ
+    مكون مكونات جزء أجزاء قسم أقسام نقطة نقاط بند بنود قناة قنوات منصة منصات مهارة مهارات مهمة مهام جانب جوانب
+    أفضل أحسن أسوأ أهم أكثر أقل أكبر أصغر أعلى أدنى أرخص أغلى أسرع أبطأ أسهل أصعب أنسب أقوى أضعف أبرز أشهر أقدم
+    أحدث أطول أقصر جيد جيدة سيئ
     سيئة مهم مهمة مناسب مناسبة صحيح صحيحة خاطئ ضروري ضرورية كاف كافي مفيد مفيدة مجاني مكلف مكلفة غالي غالية رخيص صعب
     سهل آمن آمنة فعال فعالة شائع شائعة طويل طويلة قصير قصيرة بعيد قريب كبير كبيرة صغير صغيرة جديد قديم مختلف أول أولى
-    ثاني ثانية تاني تانية ثالث ثالثة تالت رابع رابعة خامس خامسة آخر أخير أخيرة تالي تالية سابق سابقة مدى أجل زمن شيء
+    ثاني ثانية تاني تانية ثالث ثالثة تالت رابع رابعة خامس خامسة سادس سادسة سابع سابعة آخر أخير أخيرة تالي تالية
+    سابق سابقة مدى أجل زمن شيء
     أشياء حاجة حاجات أمر أمور شغلة مرة مرات يوم أيام يوميا أسبوع أسبوعيا شهر شهريا سنة سنويا عام ساعة دقيقة مستقبل
     ترتيب بسرعة بسهولة سرعة سهولة باختصار اختصار فترة مقابل ماضي حالة حالات شخص أشخاص ناس شركات شركة مشروع مشاريع
     ناشئة مبتدئ مبتدئين منيح كويس كويسة زين حلو أحلى فلوس مصاري
     استخدام استعمال استفادة تطبيق قياس تنفيذ اختيار بالضبط تحديدا فعلا حقا صراحة عادة غالبا دائما تقريبا تاني مختصر
-    عملي عملية واقعي كفاية لازم ضرورة شكرا طيب
+    اثنين اتنين اثنتين عملي عملية واقعي كفاية لازم ضرورة شكرا طيب
 """
 _VERBS = """
     get make use start begin work help cost take need try find choose pick select avoid measure calculate check
@@ -94,11 +97,11 @@ _VERBS = """
     continue summarise repeat clarify clear
 """
 _ARABIC_VERBS = re.compile(
-    r"[وف]?(?:ب|ح|ه|س|ع|كن|دا|لا)?[انتي]"
+    r"[وف]?(?:ب|ح|ه|س|ع|كن|دا|لا)?[انتي]ت?"
     r"(?:كلف|عمل|بدا|بلش|ستخدم|ستعمل|نجح|فشل|ناسب|نفع|فيد|ستفيد|ختار|قيس|حسب|حدث|صير|حصل|سوي|ساوي|حتاج|تجنب|عرف|طبق|"
     r"حسن|زيد|قلل|خفف|دفع|صرف|كتب|فرق|ختلف|تختلف|شتغل|وثر|جرب|ضمن|منع|حمي|حل|عالج|تاكد|راقب|تابع|قدر|بني|كون|تكون|"
     r"ستغرق|اخذ|طول|ستحق|كفي|سوا|ساوي|وضح|شرح|تصرف|تعامل|لزم|نصح|فضل|قارن|غير|وقف|تعلم|ستمر|رجع|تم|قصد|عني)"
-    r"(?:ه|ها|هم|هن|هما|و|وا|ون|ين|ي)?"
+    r"(?:ه|ها|هم|هن|هما|و|وا|ون|ين|ي)?|بد(?:و|ه|ها|هم|ي|ك|نا)"
 )
 # Words with no case of their own and no article that open an Arabic verb phrase.
 _BEFORE_VERB = frozenset(
@@ -150,6 +153,8 @@ def is_aspect(word: str) -> bool:
     if stem(word) in aspects:
         return True
     # A possessive is written onto the word, and turns its ta marbuta to ta: "its cost" is one word.
+    if word.endswith("ا") and word[:-1] in _listed():  # an accusative
+        return True
     bare = without_clitic(word)
     return bare != word and stem(bare) in aspects
 
@@ -160,7 +165,7 @@ def without_clitic(word: str) -> str:
     if match is None:
         return word
     host = match["host"]
-    return f"{host[:-1]}ه" if host.endswith("ت") and not host.endswith("ات") and len(host) > 3 else host
+    return f"{host[:-1]}ه" if host.endswith("ت") and not host.endswith("ات") and len(host) > 2 else host
 
 
 def split_words(text: str) -> list[Word]:
@@ -179,6 +184,9 @@ def split_words(text: str) -> list[Word]:
         if role is Role.VERB and before and words[-1].role is Role.VERB and is_aspect(before):
             words[-1] = dataclasses.replace(words[-1], role=Role.ASPECT)  # "does acquisition cost include"
         words.append(Word(text[start:end], word, start, end, role))
+    if len(words) == 2 and words[0].folded in _BEFORE_VERB and not words[1].folded.startswith("ال"):
+        is_bare = is_arabic(words[1].folded) and words[1].role is Role.NAME
+        words[1] = dataclasses.replace(words[1], role=Role.VERB) if is_bare else words[1]  # "when was he born"
     return words
 
 

@@ -56,6 +56,10 @@ _RELATIVE = {
     "هن": (),
     "": ("الذي", "التي", "الذين", "اللي"),
 }
+_ACTOR = re.compile(
+    r"ال(?:شركات|شركه|مشروع|مشاريع|ناس|شخص|اشخاص|مبتدي|مبتديين)|compan(?:y|ies)|business(?:es)?|people|person"
+)
+_FEMININE_VERB = re.compile(r"(?!.*ات$)\w{2,}ت")  # "Mexico took its independence"
 _PLURAL_NOUN = re.compile(r"(?:ون|ين|ان|ات|اء|ناس|عملاء|زبائن|أطفال)$")
 _LIKE = {
     "ه": re.compile(r"(?<![ةى])(?<!ات)$"),
@@ -88,7 +92,7 @@ _WHOLE = re.compile(
     r"مين|منه|اذا|مقهي|معه|شويه|هيه|ميه|كويسه|حاجه|بديه|سوقيه|اوجه|موجه|مشابه)"
 )
 _VERB_WITH_OBJECT = re.compile(r"[وفبحس]?[انتي]\w{2,}ه")
-_PLURAL = re.compile(r"\w{2,}(?:اته|ائه|اءه|وده|ونه|ينه)")
+_PLURAL = re.compile(r"\w{2,}(?:اته|ايه|اءه|وده|ونه|ينه)")
 
 
 def references(text: str, words: Sequence[Word], *, tells_ta_marbuta: bool) -> list[Reference]:
@@ -157,7 +161,7 @@ def _arabic(words: Sequence[Word], i: int, tells_ta_marbuta: bool) -> Reference 
         role = words[i + 1].role if after else None
         if (
             i == 0
-            or (not after and words[i - 1].role is Role.NAME)
+            or words[i - 1].role is Role.NAME
             or (after and before in ("ما", "ماذا", "من", "ايه", "شو", "وش", "ايش", "شنو", "مين", "منو"))
         ):
             return None
@@ -177,7 +181,7 @@ def _arabic(words: Sequence[Word], i: int, tells_ta_marbuta: bool) -> Reference 
         return None if is_name else Reference(ReferenceKind.WORD, i, i + 1)
     if _PREPOSITION.fullmatch(word) and before != "فيما" and not (after and (word[:2] == "في" or before == "كم")):
         return Reference(ReferenceKind.CLITIC, i, i + 1)
-    if words[i].surface.endswith(("ة", "ًا", "اً")) or _WHOLE.fullmatch(word) or without_clitic(word) == word:
+    if words[i].surface.endswith(("ة", "ًا", "اً", "ةً")) or _WHOLE.fullmatch(word) or without_clitic(word) == word:
         return None
     is_owner = is_aspect(without_clitic(word))
     if i and after and not is_owner and words[i - 1].role in (Role.NAME, Role.ASPECT) and before[:2] != "ال":
@@ -208,11 +212,13 @@ def _has_antecedent(text: str, words: Sequence[Word], reference: Reference) -> b
     if reference.kind is ReferenceKind.POINTING:
         return False
     before, leaning = words[: reference.first], words[reference.last - 1].folded
-    nouns = [word for word in before if word.role is Role.NAME]
+    nouns = [word for word in before if word.role is Role.NAME or _ACTOR.fullmatch(word.folded)]
     if reference.kind is ReferenceKind.CLITIC:
         ending = re.search("(?:هما|هم|هن|ها|ه)$", leaning)
         is_like = _LIKE[ending[0]] if ending else None
         if any(word.folded in _RELATIVE.get(ending[0] if ending else "", ()) for word in before):
+            return True
+        if leaning.endswith("ها") and nouns and any(_FEMININE_VERB.fullmatch(word.folded) for word in before):
             return True
         return any(is_like is None or is_like.search(word.surface) for word in nouns)
     if reference.kind is ReferenceKind.POSSESSIVE or any(word.folded in _RELATIVE[""] for word in before):

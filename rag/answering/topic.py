@@ -5,30 +5,34 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from rag.answering.phrases import Phrase, phrases, stem
 from rag.answering.question import QuestionKind, understand
 from rag.datatypes import Answer
-from rag.text import fold_text
+from rag.text import detect_language, fold_text
 
 MAX_TURNS = 3  # turns looked back at
 MAX_CHARACTERS = 400  # of a query looked at
 _MAX_WORDS = 10  # words carried over
 _YEAR = re.compile(r"(?:19|20)\d\d")
+_BETWEEN = re.compile(r"\s(?:in|on|for|with|at|by|about|to|from|في|علي|عن|من|مع|عبر)\s(?:(?:the|an?)\s)?")
 _ITEM_WORDS = 10  # words of a list item that are carried over
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What one turn was about: its phrases in text order, and the one that its sources speak of most."""
+    """What one turn was about: its phrases in text order, the one that its sources speak of most, all as one text."""
 
     phrases: tuple[str, ...]
     main: str
+    text: str
 
     @property
-    def text(self) -> str:
-        """Return the phrases as one text."""
-        return " ".join(self.phrases)
+    def head(self) -> str:
+        """Return the word of the main phrase that the others describe: the first in Arabic, else the last."""
+        words = self.main.split()
+        return words[0 if detect_language(self.main) == "ar" else -1]
 
 
 def query_of(answer: Answer) -> str:
@@ -47,7 +51,7 @@ def topic_of(answer: Answer) -> Topic | None:
     if not found:
         places = [*answer.citations[:1]]
         heading = next((c.heading[-1] if c.heading else c.title for c in places if c.heading or c.title), "")
-        return Topic((heading,), heading) if heading else None
+        return Topic((heading,), heading, heading) if heading else None
     headed = _headed(answer)
     main = max(found, key=lambda phrase: (len(phrase.terms & headed), -phrase.start))
     kept, words = [main], len(main.surface.split())
@@ -56,7 +60,11 @@ def topic_of(answer: Answer) -> Topic | None:
         if phrase is not main and words <= _MAX_WORDS:
             kept.append(phrase)
     kept.sort(key=lambda phrase: phrase.start)
-    return Topic(tuple(phrase.surface for phrase in kept), main.surface)
+    text = kept[0].surface
+    for phrase, following in pairwise(kept):
+        between = query_of(answer)[phrase.end : following.start]
+        text += f"{between if _BETWEEN.fullmatch(fold_text(between)) else ' '}{following.surface}"
+    return Topic(tuple(phrase.surface for phrase in kept), main.surface, text)
 
 
 def _headed(answer: Answer) -> set[str]:

@@ -89,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument(
         "--details", type=_new_file, metavar="FILE", help="write what happened to each question, as JSON Lines"
     )
+    evaluate.add_argument("--model", metavar="NAME", help=_MODEL_HELP)
     evaluate.add_argument("--output", type=_new_file, metavar="FILE", help="save the report, rows included, as JSON")
     evaluate.add_argument(
         "--html", type=_new_file, metavar="FILE", help="write it as one HTML page (pip install 'sanad[report]')"
@@ -244,6 +245,7 @@ def _eval(args: argparse.Namespace) -> int:
     from rag.answering import Chatbot
     from rag.builder import BuildProgress
     from rag.evaluation import evaluate, parse_gates, render_page, report_table, require_page
+    from rag.generators import open_generator
     from rag.retriever import Retriever
 
     gates = parse_gates(args.gate) if args.gate else ()
@@ -257,9 +259,11 @@ def _eval(args: argparse.Namespace) -> int:
         return _eval_conversations(args)
     if args.html:
         require_page()
+    retriever = Retriever.open(args.index_dir, embedder=args.embedder)
+    generator = open_generator(args.model) if args.model else None
     with _Progress() as progress:
         report = evaluate(
-            Chatbot(Retriever.open(args.index_dir, embedder=args.embedder)),
+            Chatbot(retriever, generator=generator),
             [Path(p) for p in args.questions],
             false_answer_rate=args.false_answer_rate,
             progress=lambda done, total, item: progress(BuildProgress("ask", done, total, item)),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import HashEmbedder
 
 from rag.answering.model import AnswerModel
 from rag.cli import main
@@ -16,7 +17,7 @@ from rag.errors import RagError
 from rag.evaluation import compare, gate_comparison, load_report, parse_gates, report_table
 from rag.evaluation.evaluate import FORMAT_VERSION, EvalReport, evaluate, evaluate_questions, report_of
 from rag.evaluation.figures import curves, measure, operating_point
-from rag.evaluation.judge import citation_figures, judge, own_words, shares_words
+from rag.evaluation.judge import citation_figures, judge, own_words, supports_by
 from rag.evaluation.questions import JudgedQuestion, Place
 
 TEXT = "The market grew. It may reach 5 to 10 billion dollars by 2020. Nobody knows more."
@@ -121,11 +122,13 @@ def test_quotes_are_judged_by_their_letters_and_frames_not_at_all():
     assert recall == precision == pytest.approx(2 / 3)
 
 
-def test_the_stand_in_for_entailment_counts_shared_words():
-    halves = [citation(1, "It may reach 5 to"), citation(2, "10 billion dollars")]
-    assert shares_words("It may reach 10 billion dollars", "en", halves)
-    assert not shares_words("It may reach 10 billion dollars", "en", halves[1:])
-    assert not shares_words("The moon is made of cheese", "en", halves)
+def test_written_sentences_are_judged_as_the_answerer_judges_them(fake_embedder):
+    supports = supports_by(fake_embedder)
+    halves = [citation(1, "The market grew."), citation(2, "It may reach 5 to 10 billion dollars")]
+    assert supports("The market grew.", "en", halves)
+    assert supports("It may reach 5 to 10 billion dollars", "en", halves)
+    assert not supports("It may reach 5 to 10 billion dollars", "en", halves[:1])
+    assert not supports("It may reach 7 to 10 billion dollars", "en", halves), "another number"
 
 
 # -- one answer --------------------------------------------------------------------------------------------------------
@@ -283,6 +286,7 @@ class FakeChatbot:
 
     def __init__(self, threshold=None):
         self.config = AnswerConfig(threshold=threshold)
+        self.embedder = HashEmbedder()
         self.retriever = self
         self.generation = self
         self.documents = DOCUMENTS

@@ -43,7 +43,7 @@ from rag.answering import Chatbot
 from rag.answering.model import AnswerModel
 from rag.errors import RagError
 from rag.evaluation.figures import DEPTH, curves, measure, operating_point
-from rag.evaluation.judge import Row, Supports, judge, shares_words
+from rag.evaluation.judge import Row, Supports, judge, supports_by
 from rag.evaluation.questions import JudgedQuestion, load_questions
 
 FORMAT = "sanad-evaluation"
@@ -99,7 +99,7 @@ def evaluate(
     chatbot: Chatbot,
     paths: Sequence[Path],
     *,
-    supports: Supports = shares_words,
+    supports: Supports | None = None,
     false_answer_rate: float = 0.05,
     progress: Progress | None = None,
 ) -> EvalReport:
@@ -108,7 +108,8 @@ def evaluate(
     Args:
         chatbot: Asked.
         paths: Files of questions; see `rag.evaluation.questions`.
-        supports: Tells whether quotes together support a sentence that a language model wrote.
+        supports: Tells whether quotes together support a sentence that a language model wrote; None takes the
+            answerer's own check, `rag.evaluation.judge.supports_by`.
         false_answer_rate: The share of unanswerable questions that may be answered, to suggest a threshold for.
         progress: Told before each question and at the end.
 
@@ -131,12 +132,13 @@ def evaluate_questions(
     questions: Sequence[JudgedQuestion],
     *,
     files: tuple[str, ...] = (),
-    supports: Supports = shares_words,
+    supports: Supports | None = None,
     false_answer_rate: float = 0.05,
     progress: Progress | None = None,
 ) -> EvalReport:
     """Ask questions that are judged already; see `evaluate`. ``files`` says where they are from."""
     snapshot = chatbot.retriever.snapshot()
+    supports = supports or supports_by(chatbot.retriever.embedder)
     outspoken = copy.copy(chatbot)
     outspoken.config = dataclasses.replace(chatbot.config, threshold=0.0)
     rows = []

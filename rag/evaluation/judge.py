@@ -21,10 +21,12 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rag import metrics
+from rag.answering.support import context_of, support
 from rag.datatypes import Answer, Citation, Document, Hit, Statement
 from rag.evaluation.questions import JudgedQuestion
+from rag.reader import CosineScorer
+from rag.retriever import Encoder
 from rag.text import detect_language, fold_text
-from rag.text.analyzers import terms
 from rag.text.language import UNDETERMINED
 
 Row = Mapping[str, Any]
@@ -40,14 +42,23 @@ OUTCOMES = {
     "rightly refused": "the documents do not answer, and the chatbot said so",
 }
 
-_SHARED = 0.7  # of a written sentence's terms
 
+def supports_by(embedder: Encoder) -> Supports:
+    """Return the answerer's own check of a written sentence, `rag.answering.support`, with an embedder's cosine."""
+    scorer = CosineScorer(embedder.encode_queries, embedder.encode_passages)
 
-def shares_words(sentence: str, language: str, quotes: Sequence[Citation]) -> bool:
-    """Tell whether quotes together hold most index terms of a sentence: a crude stand-in for entailment."""
-    wanted = set(terms(sentence, language))
-    found = {term for quote in quotes for term in terms(quote.quote, language)}
-    return len(wanted & found) >= _SHARED * len(wanted)
+    def supports(sentence: str, language: str, quotes: Sequence[Citation]) -> bool:
+        texts = [quote.quote for quote in quotes]
+        return support(
+            sentence,
+            "\n".join(texts),
+            cosine=float(max(scorer.score(sentence, texts))),
+            language=language,
+            quote_language=quotes[0].language,
+            context=context_of(quotes),
+        ).is_supported
+
+    return supports
 
 
 def judge(

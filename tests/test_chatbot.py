@@ -119,3 +119,22 @@ def test_a_question_too_long_is_a_clear_error(chatbot):
 def test_odd_questions_are_answered_or_refused_but_never_fail(chatbot, question):
     answer = chatbot.ask(question)
     assert answer.statements
+
+
+def test_a_follow_up_is_answered_with_what_the_conversation_means(chatbot):
+    first = chatbot.ask("What is email marketing?")
+    assert first.query == first.question
+    second = chatbot.ask("Which mistakes should I avoid?", [first])
+    assert "email marketing" in second.query and second.question == "Which mistakes should I avoid?"
+    assert "Buying address lists." in cited(second)
+    other = chatbot.ask("كم حجم سوق تسويق المؤثرين؟", [first, second])
+    assert other.query == other.question
+    arabic = chatbot.ask("وما مخاطره؟", [other])
+    assert (arabic.language, "تسويق المؤثرين" in arabic.query) == ("ar", True)
+    assert "ثقة الناس في المؤثر" in cited(arabic)
+    assert [*chatbot.stream("وما مخاطره؟", [other])][-1].query == arabic.query
+
+
+def test_a_follow_up_keeps_the_language_it_was_asked_in(chatbot):
+    first = chatbot.ask("ما هو تسويق المؤثرين؟")
+    assert chatbot.ask("What are its risks?", [first]).language == "en"

@@ -233,7 +233,9 @@ def test_the_prompt_is_in_the_language_of_the_question_and_keeps_to_the_window()
     assert writer.prompts == []
 
 
-def test_without_history_no_model_is_asked():
+def test_without_history_or_need_no_model_is_asked():
     writer = Writer("What is it?")
     assert stand_alone_with(writer, "why?", []).query == "why?"
+    complete = "Which three emails make up a simple welcome series?"
+    assert stand_alone_with(writer, complete, HISTORY).query == complete
     assert writer.prompts == []

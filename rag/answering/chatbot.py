@@ -15,6 +15,7 @@ from rag.answering.follow_up import stand_alone
 from rag.answering.generative import Writer
 from rag.answering.model import AnswerModel
 from rag.answering.question import Question, QuestionKind, understand
+from rag.answering.rewriting import stand_alone_with
 from rag.answering.support import keeps_facts
 from rag.config import AnswerConfig
 from rag.datatypes import Answer, Citation, Hit
@@ -54,6 +55,7 @@ class Chatbot:
         self._model = AnswerModel.load()
         self._scorer = CosineScorer(embedder.encode_queries, embedder.encode_passages)
         self._reader = reader or default_reader()
+        self._generator = generator
         self._writer = Writer(generator, self._scorer, config=self.config) if generator else None
 
     def ask(self, question: str, history: Sequence[Answer] = ()) -> Answer:
@@ -95,7 +97,7 @@ class Chatbot:
         if len(question) > limit:
             raise ValueError(f"the question has {len(question):,} characters; ask in at most {limit:,}")
         snapshot = self.retriever.snapshot()
-        understood = _understand(question, history, snapshot)
+        understood = _understand(question, history, snapshot, self._generator)
         answer = self._answer(understood, snapshot)
         answers: Iterable[Answer] = (answer,)
         supports = keeps_facts
@@ -165,14 +167,17 @@ def _growing_quotes(whole: Answer) -> Iterator[Answer]:
     yield whole
 
 
-def _understand(typed: str, history: Sequence[Answer], snapshot: Snapshot) -> Question:
+def _understand(typed: str, history: Sequence[Answer], snapshot: Snapshot, generator: Generator | None) -> Question:
     """Read a question, put right and made to stand alone; it stays in the language it was asked in."""
     asked = understand(snapshot.correct(typed))
 
     def score(query: str) -> float:
         return max((hit.dense_score for hit in snapshot.search(query, top_k=1)), default=0.0)
 
-    alone = stand_alone(asked.text, history, score=score)
+    if generator is None:
+        alone = stand_alone(asked.text, history, score=score)
+    else:
+        alone = stand_alone_with(generator, asked.text, history, score=score)
     if not alone.is_follow_up:
         return asked
     question = understand(alone.query)

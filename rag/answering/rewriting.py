@@ -21,6 +21,7 @@ from rag.text import detect_language, fold_text
 logger = logging.getLogger(__name__)
 
 _MAX_NEW_TOKENS = 96
+_MOST_NAMES = 2  # words of its own with which a question may still be unfinished
 _LONGEST = 3  # times the question and what it may carry over
 _PROMPTS = {
     "ar": (
@@ -48,6 +49,8 @@ def stand_alone_with(
 ) -> StandAlone:
     """Make a question stand alone with a language model, or by the rules where the model fails.
 
+    A question that the rules find complete and that names more than a little is not given to the model.
+
     Args:
         generator: Writes the question; its prompt keeps to ``generator.context_tokens``.
         question: As typed, not empty.
@@ -60,7 +63,8 @@ def stand_alone_with(
     ruled = stand_alone(question, history, score=score)
     text = question.strip()
     turns = history[-MAX_TURNS:]
-    if not turns:
+    names = sum(word.role is Role.NAME for word in split_words(text))
+    if not turns or (names > _MOST_NAMES and not ruled.is_follow_up):
         return ruled
     messages = _prompt(generator, text, turns)
     if messages is None:

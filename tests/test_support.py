@@ -151,5 +151,5 @@ def test_the_pairs_are_told_apart():
         if found:
             accepted[row["split"]].append(row["supported"])
     assert np.mean(right["choose"]) >= 0.95
-    assert np.mean(right["report"]) >= 0.84
-    assert np.mean(accepted["report"]) >= 0.84
+    assert np.mean(right["report"]) >= 0.87  # measured: 0.893
+    assert np.mean(accepted["report"]) >= 0.95  # measured: 1.0

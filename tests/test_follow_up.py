@@ -100,6 +100,8 @@ def test_a_noun_that_ends_like_a_pronoun_keeps_its_letters(question):
 def test_the_writing_of_ta_marbuta_tells_a_pronoun_from_a_noun():
     history = conversation(["ما هو التسويق الرقمي؟"])
     assert "القدره الماليه" in stand_alone("القدره الماليه للشركه", history).query
+    assert not stand_alone("كيف أصمم شعاره؟", history).is_follow_up  # may as well be شعارة
+    assert stand_alone("كيف أصمم شعاره؟", conversation(["ما هو متجر الأزياء الفاخرة؟"])).is_follow_up
     assert stand_alone("كم مدته؟", history).query == "كم مدة التسويق الرقمي؟"
     assert stand_alone("ما قيمه؟", conversation(["ما هي المدونة؟"])).query != "ما قيم المدونة؟"
 

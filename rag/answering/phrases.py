@@ -247,7 +247,7 @@ def _phrases(text: str, words: Sequence[Word]) -> Iterator[Phrase]:
             bridge = []
         elif run and (word.folded in _OF or (bridge and word.folded in _ARTICLES)):
             bridge.append(word)
-        elif word.role is not Role.ASPECT:
+        else:
             yield from _phrase(text, run)
             run, bridge = [], []
     yield from _phrase(text, run)

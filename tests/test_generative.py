@@ -11,6 +11,7 @@ import pytest
 
 from rag import Chatbot, Retriever, build_index
 from rag.answering.citations import verify
+from rag.answering.generative import _reading_order
 from rag.answering.prompts import harmless, prompt
 from rag.answering.written import clean, is_in, says_no_answer, whole_sentences
 from rag.config import AnswerConfig
@@ -225,6 +226,7 @@ def test_who_stops_listening_stops_the_model(chatbot):
         ["A clean list is worth more than a long one. A welcome ", "message should ", GeneratorError("gone")],
         ["ال", "قائمة النظيفة أفضل من القائمة الطويلة."],
         "[1] [2] [3]",
+        EMAIL,
         "<script>alert(1)</script>",
     ],
 )
@@ -281,6 +283,15 @@ def test_the_prompt_fits_the_model_and_keeps_the_passage_that_answers(chatbot):
     (wide,), (short,) = roomy._writer._generator.prompts, narrow._writer._generator.prompts
     assert wide.count("\n</passage>") > short.count("\n</passage>") >= 1
     assert "within one hour" in short
+
+
+def test_the_model_reads_what_is_cited_first_and_then_its_own_language(chatbot):
+    answer = chatbot("x").ask(EMAIL)
+    cited = [c.passage_start for c in answer.citations]
+    order = _reading_order(answer)
+    assert [p.start for p in order[: len(set(cited))]] == list(dict.fromkeys(cited))
+    rest = [p.language == "en" for p in order[len(set(cited)) :]]
+    assert rest == sorted(rest, reverse=True) and len(set(rest)) == 2
 
 
 def test_a_passage_too_long_for_the_model_is_cut(chatbot):

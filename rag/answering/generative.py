@@ -127,7 +127,8 @@ class Writer:
         try:
             for raw in whole_sentences(stream):
                 sentence = clean(raw)
-                if not any(map(str.isalnum, sentence)):
+                # Small models say the question again instead of answering it.
+                if not any(map(str.isalnum, sentence)) or sentence.endswith(("?", "؟")):
                     continue
                 if not is_in(sentence, language):
                     if not said:
@@ -212,10 +213,13 @@ class Writer:
 
 
 def _reading_order(answer: Answer) -> list[Passage]:
-    """Return the passages of an answer's hits, those that it cites first."""
+    """Return the passages of an answer's hits: those that it cites, then those in its language, each by rank."""
     cited = {(citation.doc_id, citation.passage_start): citation.n for citation in reversed(answer.citations)}
-    passages = [hit.passage for hit in answer.hits]
-    return sorted(passages, key=lambda passage: cited.get((passage.doc_id, passage.start), len(cited) + 1))
+
+    def place(passage: Passage) -> tuple[int, bool]:
+        return cited.get((passage.doc_id, passage.start), len(cited) + 1), passage.language != answer.language
+
+    return sorted((hit.passage for hit in answer.hits), key=place)
 
 
 def _quotes_of(passages: Sequence[Passage], documents: Callable[[str], Document]) -> list[Citation]:

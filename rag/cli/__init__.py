@@ -7,25 +7,18 @@ wrong usage. The heavy modules are imported by the command that needs them, so t
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from rag.cli.evaluation import add_evaluation_arguments, run_evaluation
+from rag.cli.terminal import MODEL_HELP, Progress, print_json
 from rag.errors import RagError
-
-if TYPE_CHECKING:
-    from rag.builder import BuildProgress
 
 DEFAULT_INDEX_DIR = "index"
 DEFAULT_CORPUS_DIR = "corpus"
-
-_MODEL_HELP = (
-    "a language model that writes the answers: a folder, a .gguf file, a hub name, smollm2, or "
-    "openai:http://HOST:PORT/v1#MODEL (default: none, answers are quotes)"
-)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -81,44 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     ask = add("ask", _ask, "Answer a question with quotes from the documents, or in a language model's words.")
     ask.add_argument("question")
     ask.add_argument("--embedder", metavar="NAME_OR_PATH", help="the embedder the index was built with")
-    ask.add_argument("--model", metavar="NAME", help=_MODEL_HELP)
+    ask.add_argument("--model", metavar="NAME", help=MODEL_HELP)
 
-    evaluate = add("eval", _eval, "Measure retrieval, citations and refusals on judged questions.")
-    evaluate.add_argument("questions", nargs="*", metavar="QUESTIONS.jsonl")
-    evaluate.add_argument("--embedder", metavar="NAME_OR_PATH", help="the embedder the index was built with")
-    evaluate.add_argument(
-        "--details", type=_new_file, metavar="FILE", help="write what happened to each question, as JSON Lines"
-    )
-    evaluate.add_argument("--model", metavar="NAME", help=_MODEL_HELP)
-    evaluate.add_argument("--output", type=_new_file, metavar="FILE", help="save the report, rows included, as JSON")
-    evaluate.add_argument(
-        "--html", type=_new_file, metavar="FILE", help="write it as one HTML page (pip install 'sanad[report]')"
-    )
-    evaluate.add_argument(
-        "--false-answer-rate",
-        type=_share,
-        default=0.05,
-        metavar="SHARE",
-        help="name the threshold that answers at most this share of unanswerable questions (default: %(default)s)",
-    )
-    evaluate.add_argument(
-        "--gate",
-        metavar="GATES",
-        help="exit with 1 if missed, for instance evidence_cited>=0.7,refused_answerable<=0.1",
-    )
-    evaluate.add_argument(
-        "--compare",
-        nargs=2,
-        metavar=("FIRST", "SECOND"),
-        help="compare two saved reports instead; exit with 1 if a gated figure got worse",
-    )
-    evaluate.add_argument(
-        "--conversations",
-        nargs="+",
-        metavar="FILE",
-        help="measure follow-up questions instead, with their history and without it",
-    )
-    evaluate.set_defaults(wrong_usage=evaluate.error)
+    evaluate = add("eval", run_evaluation, "Measure retrieval, citations and refusals on judged questions.")
+    add_evaluation_arguments(evaluate)
 
     serve = add("serve", _serve, "Serve the chat and the HTTP API.", index=False)
     serve.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
@@ -132,12 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     serve.add_argument("--upload-dir", metavar="DIR", help="where uploads are kept (default: CORPUS_DIR/uploads)")
     serve.add_argument("--embedder", metavar="NAME_OR_PATH", help="the embedder the index was built with")
-    serve.add_argument("--model", metavar="NAME", help=_MODEL_HELP)
+    serve.add_argument("--model", metavar="NAME", help=MODEL_HELP)
 
     add("verify", _verify, "Check every file of the index against its checksum.")
     add("rollback", _rollback, "Go back to the previous generation of the index.")
     doctor = add("doctor", _doctor, "Say what is installed, what state the index is in, and what leaves the machine.")
-    doctor.add_argument("--model", metavar="NAME", help=_MODEL_HELP)
+    doctor.add_argument("--model", metavar="NAME", help=MODEL_HELP)
     return parser
 
 
@@ -151,45 +110,24 @@ def _positive(text: str) -> int:
     return value
 
 
-def _new_file(text: str) -> Path:
-    path = Path(text)
-    if path.is_dir() or not path.parent.is_dir():
-        raise argparse.ArgumentTypeError(f"{text!r} cannot be written; name a file in a folder that exists")
-    return path
-
-
-def _share(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a share, 0 to 1")
-    return value
-
-
 def _port(text: str) -> int:
     if not text.isdecimal() or int(text) > 65_535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port, 0 to 65535")
     return int(text)
 
 
-def _print_json(value: Any) -> None:
-    print(json.dumps(value, ensure_ascii=False, allow_nan=False))
-
-
 def _build(args: argparse.Namespace) -> int:
     from rag.builder import build_index
     from rag.wire import build_json
 
-    with _Progress() as progress:
+    with Progress() as progress:
         report = build_index(
             args.corpus_dirs or [DEFAULT_CORPUS_DIR], args.index_dir, embedder=args.embedder, progress=progress
         )
     for failed in report.failed:
         print(f"skipped {failed.path}: {failed.reason}", file=sys.stderr)
     if args.json:
-        _print_json(build_json(report))
+        print_json(build_json(report))
     else:
         print(
             f"{args.index_dir}/{report.generation}: {report.documents} documents, {report.passages} passages "
@@ -207,7 +145,7 @@ def _search(args: argparse.Namespace) -> int:
     retriever = Retriever.open(args.index_dir, embedder=args.embedder)
     hits = retriever.search(args.query, top_k=args.top_k)
     if args.json:
-        _print_json(hits_json(args.query, detect_language(args.query), hits))
+        print_json(hits_json(args.query, detect_language(args.query), hits))
         return 0
     for hit in hits:
         passage = hit.passage
@@ -229,7 +167,7 @@ def _ask(args: argparse.Namespace) -> int:
     if answer.notice:
         print(f"note: {answer.notice}", file=sys.stderr)
     if args.json:
-        _print_json(answer_json(answer))
+        print_json(answer_json(answer))
         return 0
     print(answer.text)
     if answer.citations:
@@ -239,83 +177,6 @@ def _ask(args: argparse.Namespace) -> int:
         place = " › ".join(dict.fromkeys((citation.title, *citation.heading)))
         print(f"[{citation.n}] {place} ({citation.doc_id}:{citation.start}-{citation.end}{page})")
     return 0
-
-
-def _eval(args: argparse.Namespace) -> int:
-    from rag.answering import Chatbot
-    from rag.builder import BuildProgress
-    from rag.evaluation import evaluate, parse_gates, render_page, report_table, require_page
-    from rag.generators import open_generator
-    from rag.retriever import Retriever
-
-    gates = parse_gates(args.gate) if args.gate else ()
-    if sum(map(bool, (args.questions, args.compare, args.conversations))) != 1:
-        args.wrong_usage("give question files, --conversations, or --compare with two reports")
-    if not args.questions and (args.html or args.output):
-        args.wrong_usage("--html and --output want question files")
-    if args.compare:
-        return _compare(args)
-    if args.conversations:
-        return _eval_conversations(args)
-    if args.html:
-        require_page()
-    retriever = Retriever.open(args.index_dir, embedder=args.embedder)
-    generator = open_generator(args.model) if args.model else None
-    with _Progress() as progress:
-        report = evaluate(
-            Chatbot(retriever, generator=generator),
-            [Path(p) for p in args.questions],
-            false_answer_rate=args.false_answer_rate,
-            progress=lambda done, total, item: progress(BuildProgress("ask", done, total, item)),
-        )
-    if args.details:
-        with open(args.details, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in report.details)
-    if args.output:
-        text = json.dumps(report.to_json(), ensure_ascii=False, allow_nan=False, indent=1)
-        args.output.write_text(text + "\n", encoding="utf-8")
-    if args.html:
-        args.html.write_text(render_page(report), encoding="utf-8")
-    if args.json:
-        _print_json(report.to_json())
-    else:
-        print(report_table(report))
-    missed = [line for gate in gates if (line := gate.missed_by(report))]
-    for line in missed:
-        print(line, file=sys.stderr)
-    return 1 if missed else 0
-
-
-def _eval_conversations(args: argparse.Namespace) -> int:
-    from rag.answering import Chatbot
-    from rag.evaluation.conversations import conversations_table, evaluate_conversations
-    from rag.retriever import Retriever
-
-    chatbot = Chatbot(Retriever.open(args.index_dir, embedder=args.embedder))
-    report = evaluate_conversations(chatbot, [Path(path) for path in args.conversations])
-    if args.details:
-        with open(args.details, "w", encoding="utf-8") as file:
-            file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in report.details)
-    if args.json:
-        _print_json(report.to_json())
-    else:
-        print(conversations_table(report))
-    return 0
-
-
-def _compare(args: argparse.Namespace) -> int:
-    from rag.evaluation import compare, comparison_table, gate_comparison, load_report, parse_gates
-
-    first, second = (load_report(Path(path)) for path in args.compare)
-    comparison = compare(first, second)
-    if args.json:
-        _print_json(comparison.to_json())
-    else:
-        print(comparison_table(comparison))
-    missed = gate_comparison(comparison, second, parse_gates(args.gate) if args.gate else ())
-    for line in missed:
-        print(line, file=sys.stderr)
-    return 1 if missed else 0
 
 
 def _serve(args: argparse.Namespace) -> int:
@@ -340,7 +201,7 @@ def _verify(args: argparse.Namespace) -> int:
     store = IndexStore(Path(args.index_dir))
     problems = store.verify()
     if args.json:
-        _print_json({"index_dir": args.index_dir, "generation": store.current_name(), "problems": problems})
+        print_json({"index_dir": args.index_dir, "generation": store.current_name(), "problems": problems})
     elif not problems:
         print(f"{args.index_dir}/{store.current_name()}: every file is whole")
     for problem in problems:
@@ -353,7 +214,7 @@ def _rollback(args: argparse.Namespace) -> int:
 
     name = IndexStore(Path(args.index_dir)).rollback()
     if args.json:
-        _print_json({"index_dir": args.index_dir, "generation": name})
+        print_json({"index_dir": args.index_dir, "generation": name})
     else:
         print(f"{args.index_dir} is back at {name}; the next rag build starts from there")
     return 0
@@ -401,7 +262,7 @@ def _doctor(args: argparse.Namespace) -> int:
     except RagError as error:
         report["problems"].append(str(error))
     if args.json:
-        _print_json(report)
+        print_json(report)
     else:
         print(
             f"Python {report['python']}; "
@@ -426,39 +287,6 @@ def _doctor(args: argparse.Namespace) -> int:
     for problem in report["problems"]:
         print(f"error: {problem}", file=sys.stderr)
     return 1 if report["problems"] else 0
-
-
-class _Progress:
-    """A progress bar on stderr, one task a stage; silent where stderr is no terminal."""
-
-    _LABELS = {"load": "reading", "embed": "embedding", "write": "writing", "ask": "asking"}
-
-    def __enter__(self) -> _Progress:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        self._tasks: dict[str, Any] = {}
-        self._bar = Progress(
-            TextColumn("{task.description:<10}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[item]}"),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._bar.start()
-        return self
-
-    def __call__(self, step: BuildProgress) -> None:
-        if step.stage not in self._tasks:
-            label = self._LABELS.get(step.stage, step.stage)
-            self._tasks[step.stage] = self._bar.add_task(label, total=step.total, item="")
-        self._bar.update(self._tasks[step.stage], completed=step.done, total=step.total, item=step.item[-40:])
-
-    def __exit__(self, *exception: object) -> None:
-        self._bar.stop()
 
 
 if __name__ == "__main__":

@@ -215,7 +215,9 @@ class _FollowUp:
         if is_done and act and not self.names:  # "how often should I do that"
             return f"{self.rest[: self.words[reference.first - 1].start]}{act}{after}", act
         if reference.kind is ReferenceKind.WORD:
-            is_contrast = last.folded in ("one", "ones") and bool(self.names)  # "a digital one"
+            described = self.words[reference.first - 1] if reference.first else last
+            is_contrast = last.folded in ("one", "ones") and described.role is Role.NAME  # "a digital one"
+            is_contrast = is_contrast and not described.folded.endswith("est")
             stands_for = topic.head if is_contrast else topic.text
             return f"{before}{stands_for}{after}", stands_for
         if reference.kind is ReferenceKind.POSSESSIVE:

@@ -24,6 +24,7 @@ Score = Callable[[str], float]
 
 _MAX_QUESTION = 300  # characters; what is longer says what it is about
 _MOST_NAMES = 2  # terms of its own that a question which leans on nothing may have and still be unfinished
+_TELLING = 4  # words from which an item of a list says what it is about
 _SHORT = 3  # words of "and how many copies?"
 _ENOUGH_NAMES = 4  # above so many a pronoun leaves little open
 _MARGIN = 0.02  # by which the longer query must find more
@@ -173,8 +174,9 @@ class _FollowUp:
                 return None
             item = sides[-1 if n < 0 else n - 1]
         first, last = fold(self.rest).to_original(start, end)
-        if not split_words(self.rest[:first] + self.rest[last:]):
-            return item, item
+        topic = topic_of(self.turns[-1])
+        if topic is not None and len(item.split()) < _TELLING:
+            item = _appended(item, topic.text, self.language)
         return f"{self.rest[:first]} {item} {self.rest[last:]}", item
 
     def _by_pair(self) -> _Resolved | None:

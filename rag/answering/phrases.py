@@ -106,7 +106,8 @@ _ARABIC_VERBS = re.compile(
 # Words with no case of their own and no article that open an Arabic verb phrase.
 _BEFORE_VERB = frozenset(
     "كيف وكيف فكيف كيفاش ازاي وازاي شلون وشلون اشلون متي ومتي امتي وامتي ايمتي هل وهل لماذا ولماذا ليش وليش ليه وليه "
-    "علاش لازم ممكن اقدر تقدر نقدر ينفع يصح ان اريد ابي ابغي بدي عايز عاوز حابب لا رح راح عم لن لم سوف قد".split()
+    "علاش اين واين وين فين منين لازم ممكن اقدر تقدر نقدر ينفع يصح ان اريد ابي ابغي بدي عايز عاوز حابب لا رح راح عم"
+    " لن لم سوف قد".split()
 )
 _MASDAR = re.compile(r"(?:ت..ي.|ا.ت.ا.|است..ا.|ا..ا.|ت...|ان..ا.)ه?")  # nouns that look like verbs
 _SUBJECTS = frozenset("i we you they he she it one".split())

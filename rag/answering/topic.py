@@ -60,7 +60,8 @@ def topic_of(answer: Answer) -> Topic | None:
         if phrase is not main and words <= _MAX_WORDS:
             kept.append(phrase)
     kept.sort(key=lambda phrase: phrase.start)
-    text = kept[0].surface
+    article = re.search(r"\b(?:an?|the)\s+$", query_of(answer)[: kept[0].start], re.IGNORECASE)
+    text = f"{article[0].lower() if article else ''}{kept[0].surface}"
     for phrase, following in pairwise(kept):
         between = query_of(answer)[phrase.end : following.start]
         text += f"{between if _BETWEEN.fullmatch(fold_text(between)) else ' '}{following.surface}"

@@ -189,17 +189,15 @@ def retrieve(
 ) -> list[Hit]:
     """Retrieve passages to read, best first: of each language on its own, and in a comparison for each side as well.
 
-    Scores of passages in different languages are hard to compare, so no language may crowd out another: half of
-    ``top_k`` and one more are read of the question's language (``top_k`` where there is no other), as many of the
-    largest other language, two of each further one. Of what comes after, a passage that opens by saying what the
-    subject is, is read as well when that is asked. ``doc_ids`` restricts the documents.
+    Scores of passages in different languages are hard to compare, so no language may crowd out another: ``top_k`` are
+    read of the question's language (of the largest one, where no document is in it), half as many of the next, two of
+    each further one. Of what comes after, a passage that opens by saying what the subject is, is read as well when that
+    is asked. ``doc_ids`` restricts the documents.
     """
-    languages = snapshot.languages
-    others = [language for language in languages if language != question.language]
-    share = top_k if len(languages) == 1 else top_k // 2 + 1
+    languages = sorted(snapshot.languages, key=lambda language: language != question.language)  # stable: largest first
     hits: list[Hit] = []
-    for language in languages:
-        wanted = share if language in (question.language, *others[:1]) else 2
+    for place, language in enumerate(languages):
+        wanted = (top_k, max(2, top_k // 2))[place] if place < 2 else 2
         hits.extend(snapshot.search(question.text, top_k=wanted, language=language, doc_ids=doc_ids))
         for side in question.sides:
             hits.extend(snapshot.search(side, top_k=1, language=language, doc_ids=doc_ids))

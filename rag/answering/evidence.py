@@ -8,7 +8,6 @@ the translation dictionary.
 from __future__ import annotations
 
 import dataclasses
-import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -158,10 +157,6 @@ def candidates_of(
     readings = reader.read(question.text, [f"{passage.context}\n{passage.text}" for passage in passages])
     reading_of = dict(zip(passages, readings, strict=True))
     subject = frozenset(content_terms(question.text, question.language))
-    around = {
-        passage: matcher.coverage(set(terms(f"{passage.context}\n{passage.text}", passage.language)), passage.language)
-        for passage in passages
-    }
     result = []
     for (hit, unit, text, coverage), cosine in zip(kept, cosines, strict=True):
         reading = reading_of[hit.passage]
@@ -172,15 +167,11 @@ def candidates_of(
             reading.support(unit.start + before, unit.end + before),
             max(-1.0, min(1.0, span.score / 10)) if span else -1.0,
             coverage,
-            around[hit.passage],
             hit.score,
-            hit.dense_score,
-            1.0 / hit.rank,
             _fits(question, subject, text, unit.kind),
             float(text.rstrip().endswith(("?", "؟"))),
             float(len(text.split()) < 4),
             float(unit.kind is not UnitKind.SENTENCE),
-            math.log(len(text)) / 5,
         )
         if span:
             span = AnswerSpan(max(unit.start, span.start - before), min(unit.end, span.end - before), span.score)

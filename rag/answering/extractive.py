@@ -17,7 +17,7 @@ from rag.answering.short import short_answer
 from rag.datatypes import Citation, Document, Passage, Statement
 from rag.text import fold_text, terms
 
-_SHARE_OF_BEST = 0.45  # a further quote scores at least this share of the best one
+_SHARE_OF_BEST = 0.15  # a further quote scores at least this share of the best one
 _SAME = 0.7  # share of the shorter quote's terms from which two quotes say the same
 _ECHO = 0.8  # Jaccard similarity of terms from which the other quote is cited as well
 _MAX_ECHOES = 2
@@ -141,7 +141,7 @@ def _choose(
         about = [candidate for candidate in candidates if matcher.mentions(side, candidate.text, candidate.hit.passage)]
         texts = [documents(quote.passage.doc_id).text[quote.start : quote.end] for quote in chosen]
         said = any(matcher.mentions(side, text, quote.passage) for text, quote in zip(texts, chosen, strict=True))
-        if about and not said and about[0].score >= _SHARE_OF_BEST**2 * best:
+        if about and not said and about[0].score >= _SHARE_OF_BEST * best / 4:
             _add(chosen, question, about[0], documents, max_quotes + 1)
     return chosen
 

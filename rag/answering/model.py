@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 UNIT_FEATURES = (
-    "cosine", "support", "span", "coverage", "coverage_around", "passage_score", "passage_cosine", "first", "kind",
-    "is_question", "is_short", "is_item", "length",
+    "cosine", "support", "span", "coverage", "passage_score", "kind", "is_question", "is_short", "is_item",
 )  # fmt: skip
 ANSWER_FEATURES = ("unit", "support", "passage_cosine", "lead", "coverage", "is_cross", "is_arabic")
 

@@ -58,3 +58,21 @@ def test_every_broken_promise_is_found(answer):
     ):
         with pytest.raises(AssertionError):
             verify(bad, {"a.pdf": DOCUMENT})
+
+
+def test_a_written_sentence_is_supported_by_what_it_cites_or_marked(answer):
+    first = answer.citations[0]
+    written = Statement("The first fact.", "written", (1,))
+    marked = Statement("A fourth fact.", "written", is_supported=False)
+    good = broken(answer, statements=(written, marked), citations=(first,))
+    verify(good, {"a.pdf": DOCUMENT})
+    replace = dataclasses.replace
+    for bad, supports in (
+        (broken(good, statements=(replace(written, text="The first 7 facts."), marked)), None),  # a fact of its own
+        (broken(good, statements=(written, replace(marked, citations=(1,)))), None),  # marked, and cites
+        (broken(good, statements=(written, replace(marked, is_supported=True))), None),  # neither cites nor is marked
+        (broken(good, statements=(written, replace(marked, kind="quote"))), None),  # a quote that is marked
+        (good, lambda sentence, language, quotes: False),  # the judge says no
+    ):
+        with pytest.raises(AssertionError):
+            verify(bad, {"a.pdf": DOCUMENT}, **({"supports": supports} if supports else {}))

@@ -197,6 +197,7 @@ def test_quoted_lines_with_the_same_cells_become_a_table_and_others_a_list():
 
     table = shown("A | B\n1 | 2\n3 | 4")
     assert table.count("<tr>") == 3 and table.count('<th scope="col">') == 2 and table.count('class="chip"') == 1
+    assert shown("| B\n1 | 2").count('<th scope="col">') == 2  # the first head is empty
     plain = shown("- one\n- two | x")
     assert "<table" not in plain and plain.count('class="chip"') == 1
     items = re.findall(r'<li class="item"[^>]*>(.*?)</li>', plain)

@@ -315,7 +315,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     two.add_argument("--penalty", type=float, default=1.0, help="on the squared weights of a unit's numbers")
     two.add_argument("--strength", type=float, default=0.3, help="C of the answer's regression")
     two.add_argument("--prior", type=float, default=0.75, help="share of the questions asked that are answerable")
-    two.add_argument("--short-precision", type=float, default=0.75, help="share of short answers that are right")
+    two.add_argument("--short-precision", type=float, default=0.85, help="share of short answers that are right")
     two.add_argument("--refused-answerable", type=float, default=0.06, help="share of answerable questions refused")
     two.set_defaults(go=fit)
     for command in (one, two):

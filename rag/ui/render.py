@@ -216,9 +216,12 @@ def _paragraph(statement: Statement, language: str, chips: str) -> str:
     return _block("p", f"{statement.kind} unsupported", statement.text, language, doubt)
 
 
+_CELL_END = re.compile(r"(?:^|\s)\|(?:\s|$)")  # also of an empty first or last cell
+
+
 def _items(statements: Sequence[Statement], language: str, chips: str) -> str:
     """Return a quoted list, or a quoted table where every line has the same cells; its citation stands at its end."""
-    rows = [statement.text.split(" | ") for statement in statements]
+    rows = [_CELL_END.split(statement.text) for statement in statements]
     if len(rows) > 1 and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1:
         way = text_direction(" ".join(chain.from_iterable(rows)), language)
         head = "".join(f'<th scope="col">{isolated(cell, way)}</th>' for cell in rows[0])

@@ -162,7 +162,7 @@ def test_the_same_quote_keeps_its_number_and_the_same_sentence_is_said_once(chat
     sentence = "A welcome message should leave within one hour of the subscription. "
     answer = chatbot(
         sentence + "A clean list is worth more than a long one. "
-        "The welcome message should leave within one hour of the subscription. " + sentence * 50
+        "The welcome message should leave within one hour of the subscription. " + sentence + sentence.rstrip(". ")
     ).ask(EMAIL)
     assert [statement.citations for statement in answer.statements] == [(1,), (2,), (1,)]
 

@@ -8,6 +8,7 @@ document can neither end the block that it stands in nor speak for the user.
 from __future__ import annotations
 
 import dataclasses
+import re
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -136,7 +137,7 @@ class Writer:
                     continue
                 if not said and says_no_answer(sentence):
                     raise _UnusableError("unsupported")
-                said.append(fold_text(sentence))
+                said.append(" ".join(re.findall(r"\w+", fold_text(sentence))))
                 if len(said) - len(set(said)) >= _MOST_REPEATS:
                     return
                 if said.count(said[-1]) == 1:

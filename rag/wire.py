@@ -54,15 +54,21 @@ def citation_json(citation: Citation) -> dict[str, Any]:
 
 
 def answer_json(answer: Answer) -> dict[str, Any]:
-    """Return the answer of ``rag ask --json`` and ``POST /api/ask``. ``confidence`` is in [0, 1]."""
+    """Return the answer of ``rag ask --json`` and ``POST /api/ask``. ``confidence`` is in [0, 1].
+
+    ``short``, ``model`` and ``notice`` are empty where there is no short answer, no language model, nothing to say.
+    """
     return {
         "question": answer.question,
         "query": answer.query or answer.question,
         "language": answer.language,
         "answer": answer.text,
+        "short": answer.short,
         "abstained": answer.abstained,
         "confidence": round(float(answer.confidence), 4),
         "citations": [citation_json(citation) for citation in answer.citations],
+        "model": answer.model,
+        "notice": answer.notice,
         "seconds": round(float(answer.seconds), 3),
     }
 

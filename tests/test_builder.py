@@ -435,8 +435,16 @@ def test_progress_walks_the_stages_to_their_end(build):
     assert steps[-1].done == steps[-1].total and steps[-1].item == report.generation
 
 
+@pytest.fixture
+def interruptible():
+    """Let SIGINT raise, also in a shell's background job, which is started with it ignored."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)
+
+
 @pytest.mark.parametrize("stage", ["load", "embed", "write"])
-def test_an_interrupt_in_any_stage_leaves_the_old_index(build, corpus, store, make_corpus, stage):
+def test_an_interrupt_in_any_stage_leaves_the_old_index(build, corpus, store, make_corpus, interruptible, stage):
     build()
     make_corpus(corpus, {"new.txt": "One more document."})
 

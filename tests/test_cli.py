@@ -63,7 +63,8 @@ def test_ask_prints_an_answer_as_the_contract_says(run):
     answer = json.loads(out)
     assert (status, err) == (0, "")
     assert set(answer) == {
-        "question", "query", "language", "answer", "abstained", "confidence", "citations", "seconds",
+        "question", "query", "language", "answer", "short", "abstained", "confidence", "citations", "model", "notice",
+        "seconds",
     }  # fmt: skip
     (citation,) = answer["citations"]
     assert set(citation) == {"n", "doc_id", "title", "language", "quote", "start", "end", "page"}

@@ -95,7 +95,8 @@ def test_search_keeps_to_the_language_asked_for(served):
 def test_ask_has_the_shape_of_the_terminal_and_quotes_the_document(served):
     body = request(served, "POST", "/api/ask", json={"question": "كم مدة ضمان الغلاية الزرقاء؟"}).json()
     assert set(body) == {
-        "question", "query", "language", "answer", "abstained", "confidence", "citations", "seconds",
+        "question", "query", "language", "answer", "short", "abstained", "confidence", "citations", "model", "notice",
+        "seconds",
     }  # fmt: skip
     assert body["query"] == body["question"]
     assert body["language"] == "ar"

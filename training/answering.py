@@ -48,8 +48,8 @@ from rag.answering.short import short_answer
 from rag.metrics import calibration_error, token_f1
 from rag.reader import CosineScorer, Reader
 from rag.retriever import Snapshot
-from training.data import Pair, Sources, Wall
-from training.written import Asked, read_collections, read_questions, read_sections
+from training.data import Pair, Sources, Wall, evaluation_wall
+from training.written import Asked, Section, read_collections, read_questions, read_sections
 
 Floats = npt.NDArray[np.float64]
 
@@ -66,36 +66,37 @@ class Described:
     is_answerable: bool
 
 
-def write_corpus(folder: Path, names: Sequence[str], sections: dict[str, tuple[str, str, str]]) -> dict[str, str]:
+def write_corpus(folder: Path, names: Sequence[str], sections: dict[str, Section]) -> dict[str, str]:
     """Write one HTML file an article and return the document's name of each section."""
     articles: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        source, _, number = name.partition(":")
-        articles[sections[name][0] or f"{source} {number.partition('-')[0]}"].append(name)
+        articles[sections[name].document(name)].append(name)
     folder.mkdir(parents=True)
     document_of = {}
     for i, (title, members) in enumerate(sorted(articles.items())):
-        body = [f"<h1>{escape(sections[members[0]][0])}</h1>"] if sections[members[0]][0] else []
+        body = [f"<h1>{escape(title)}</h1>"] if sections[members[0]].title else []
         for name in members:
-            _, heading, text = sections[name]
-            body += [f"<h2>{escape(heading)}</h2>"] if heading and heading != title else []
-            body += [f"<p>{escape(line)}</p>" for line in text.splitlines() if line.strip()]
+            section = sections[name]
+            body += [f"<h2>{escape(section.heading)}</h2>"] if section.heading not in ("", title) else []
+            body += [f"<p>{escape(line)}</p>" for line in section.text.splitlines() if line.strip()]
             document_of[name] = f"{i:03d}.html"
         page = f"<!doctype html><html><body><article>{''.join(body)}</article></body></html>"
         (folder / f"{i:03d}.html").write_text(page, encoding="utf-8")
     return document_of
 
 
-def places(asked: Asked, text: str, sections: dict[str, tuple[str, str, str]]) -> list[tuple[int, int]]:
+def places(asked: Asked, text: str, sections: dict[str, Section]) -> list[tuple[int, int]]:
     """Return where in a document the answer stands; white space may differ from the section's."""
     assert asked.context and asked.answer
-    lines = [line for line in sections[asked.context][2].splitlines() if asked.answer in line]
+    lines = [line for line in sections[asked.context].text.splitlines() if line.strip()]
+    answer = asked.answer.splitlines()
     found = []
     for line in lines:
-        at = text.find(line)
-        if at >= 0:
-            start = at + line.index(asked.answer)
-            found.append((start, start + len(asked.answer)))
+        part = next((part for part in answer if part.strip() and part.strip() in line), None)
+        at = text.find(line.strip())
+        if part is not None and at >= 0:
+            start = at + line.strip().index(part.strip())
+            found.append((start, start + len(part.strip())))
     return found
 
 
@@ -146,10 +147,10 @@ class Describer:
 def describe(args: argparse.Namespace) -> None:
     """Ask every question and keep what was seen."""
     sources = Sources(args.data)
-    wall = Wall.of_folder(args.data / "eval")
+    wall = evaluation_wall(args.data)
     sections, asked = read_sections(sources), read_questions("answerer")
     members = read_collections("answerer")
-    used = [sections[name][2] for names in members.values() for name in names] + [a.question for a in asked]
+    used = [sections[name].text for names in members.values() for name in names] + [a.question for a in asked]
     wall.assert_clean(Pair(text, text, "answering", str(i), "ar-en") for i, text in enumerate(used))
     embedder, reader = Embedder.open(), Reader()
     unit = Logistic((1.0, *[0.0] * (len(UNIT_FEATURES) - 1)), 0.0)

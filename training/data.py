@@ -18,12 +18,15 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import zstandard
+
+from rag.loaders import DocumentLoader, find_files
 
 SHINGLE_WORDS = 8
 ALLOWED = frozenset({"MIT", "Apache-2.0", "BSD", "CC0", "CC-BY", "CC-BY-SA", "MPL-2.0"})
@@ -69,6 +72,7 @@ LICENCES = {
 }
 
 
+_ROOT = Path(__file__).parents[1]
 _PARALLEL = re.compile(r"\.en-[a-z]{2}$")
 
 
@@ -255,6 +259,24 @@ class Wall:
             for i in range(SHINGLE_WORDS):
                 total = total * self._FACTOR + hashes[i : i + count]
         return total
+
+
+@cache
+def own_evaluation_texts() -> tuple[str, ...]:
+    """Return what ``rag eval`` is run on: our questions with their evidence, and the demo corpus line by line."""
+    texts: list[str] = []
+    for path in sorted((_ROOT / "tests").rglob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8").splitlines():
+            texts += _strings(json.loads(line))
+    with DocumentLoader() as loader:
+        for path, doc_id in find_files(_ROOT / "corpus"):
+            texts += loader.load(path, doc_id).text.splitlines()
+    return tuple(texts)
+
+
+def evaluation_wall(root: Path, more: Iterable[str] = ()) -> Wall:
+    """Return the wall around the evaluation sets of the data folder ``root``, our own, and ``more``."""
+    return Wall.of_folder(root / "eval", [*own_evaluation_texts(), *more])
 
 
 _NOT_TEXT = frozenset({"id", "lang", "langs", "context_id", "kind", "track", "source", "title", "score", "split"})

@@ -27,7 +27,7 @@ import numpy.typing as npt
 
 from rag.text.analyzers import content_terms
 from rag.text.transliteration import similarity, skeleton
-from training.data import Pair, Sources, Wall
+from training.data import Pair, Sources, Wall, evaluation_wall
 
 logger = logging.getLogger(__name__)
 
@@ -242,7 +242,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     begin = time.monotonic()
     sources = Sources(options.data_dir)
-    wall = Wall.of_folder(options.data_dir / "eval")
+    wall = evaluation_wall(options.data_dir)
     lines = read_pairs(sources, wall, without=options.without)
     lines += [(english, arabic, options.seed_weight) for english, arabic in read_glossary()]
     wall.assert_clean(Pair(english, arabic, "dictionary", "", "en-ar") for english, arabic, _ in lines)

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from transformers import AutoModel, AutoTokenizer
 
 from training import pairs as make
-from training.data import Pair, Sources, Wall, read_jsonl
+from training.data import Pair, Sources, evaluation_wall, read_jsonl
 from training.weights import read_weights, write_weights
 
 OLD_ROWS = 30522  # the English rows of the vocabulary come first; the Arabic rows follow
@@ -41,7 +41,7 @@ TASKS = ("ar_wiki", "ar_real", "cross", "parallel", "en_qa", "other", "ours")
 
 
 class Masters:
-    """Float32 copies of a model's bfloat16 weights, which the optimizer moves; the model itself stays bfloat16.
+    """Float32 copies of a model's weights, which the optimizer moves; the model itself may stay bfloat16.
 
     Small steps would be lost in bfloat16. The word embeddings have two copies, so that the rows after the first
     ``OLD_ROWS`` can learn faster than the English ones (Micikevicius et al. 2018, mixed precision training).
@@ -93,6 +93,12 @@ class Masters:
             param[cut].copy_(master)
 
 
+def working_type(device: str) -> torch.dtype:
+    """Return bfloat16 where the chip computes in it, else float32: emulated, it is fifty times slower."""
+    has_bfloat16 = device != "cpu" or torch.cpu.get_capabilities().get("avx512_bf16", False)
+    return torch.bfloat16 if has_bfloat16 else torch.float32
+
+
 class Encoder(nn.Module):
     """A BERT with mean pooling and unit length.
 
@@ -104,7 +110,7 @@ class Encoder(nn.Module):
     def __init__(self, folder: Path, device: str) -> None:
         super().__init__()
         kind = "eager" if device == "cpu" else "sdpa"  # the fused one is slow backward on a CPU
-        self.bert = AutoModel.from_pretrained(folder, dtype=torch.bfloat16, attn_implementation=kind).to(device)
+        self.bert = AutoModel.from_pretrained(folder, dtype=working_type(device), attn_implementation=kind).to(device)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.device = device
         self.eval()  # no dropout: less than one pass over the data leaves nothing to regularise
@@ -216,7 +222,7 @@ def build(args: argparse.Namespace) -> tuple[dict[str, list[list[Pair]]], make.D
     }
     by_task["other"] = make.other_languages(sources, rng)
     by_task["ours"] = make.ours(sources, rng, args.copies)
-    wall = Wall.of_folder(args.data / "eval", dev.texts())
+    wall = evaluation_wall(args.data, dev.texts())
     glosses, glossed = make.glossed(wall.keep_clean(by_task["en_qa"][:limit])[0], sources, rng)
     by_task["cross"] = make.shuffled_runs(crossed + glossed, rng)
     by_task["parallel"] = make.shuffled(glosses + translations, rng)

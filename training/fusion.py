@@ -35,7 +35,7 @@ from rag.lexical import LexicalLeg
 from rag.store import Bm25Index
 from rag.text.analyzers import terms
 from training import dictionary as dictionary_training
-from training.data import Pair, Sources, Wall, clean_question
+from training.data import Pair, Sources, Wall, clean_question, evaluation_wall
 from training.pairs import DEV_SEED, TICO_DEV_LINES, build_dev
 
 logger = logging.getLogger(__name__)
@@ -279,7 +279,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     begin = time.monotonic()
     sources = Sources(options.data_dir)
-    wall = Wall.of_folder(options.data_dir / "eval")
+    wall = evaluation_wall(options.data_dir)
     if options.dictionary is None:
         lines = dictionary_training.read_pairs(sources, wall, without=HELD_OUT)
         to_english, to_arabic = dictionary_training.learn(lines, 5, min_probability=0.01, max_translations=12)

@@ -265,9 +265,11 @@ def ours(sources: Sources, rng: np.random.Generator, copies: int) -> list[Pair]:
     rows: list[tuple[str, str, str, int, str]] = []
     for asked in read_questions("reader"):
         if asked.context is not None:
-            title, _, text = sections[asked.context]
-            group, place = f"wiki:{title}#{asked.context}", text.find(asked.answer or "")
-            rows.append((asked.question, text, group, place, f"{asked.language}-ar"))
+            section = sections[asked.context]
+            group = f"{section.document(asked.context)}#{asked.context}"
+            place = section.text.find(asked.answer or "")
+            text = f"{section.heading}\n{section.text}" if asked.context.startswith("ours:") else section.text
+            rows.append((asked.question, text, group, place, f"{asked.language}-{section.language}"))
     for name, question, row in translated(sources):
         article, _, paragraph = row["context_id"].partition("-")
         rows.append((question, row["text"], f"{name}:{article}#{paragraph}", row["answers"][0]["start"], "ar-en"))

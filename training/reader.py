@@ -33,8 +33,8 @@ from rag.metrics import exact_match, token_f1
 from rag.reader import Reading
 from rag.text import whole_words
 from training import pairs as make
-from training.data import Sources, Wall
-from training.embedder import Masters, load_state, log, save_state
+from training.data import Sources, evaluation_wall
+from training.embedder import Masters, load_state, log, save_state, working_type
 from training.spans import Example, build, translations, written
 from training.weights import write_weights
 
@@ -52,7 +52,7 @@ class Reader:
     def __init__(self, folder: Path, device: str) -> None:
         kind = "eager" if device == "cpu" else "sdpa"
         self.net = AutoModelForQuestionAnswering.from_pretrained(
-            folder, dtype=torch.bfloat16, attn_implementation=kind
+            folder, dtype=working_type(device), attn_implementation=kind
         ).to(device)
         self.net.bert.embeddings.word_embeddings.weight.requires_grad_(False)
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
@@ -140,7 +140,7 @@ def train(args: argparse.Namespace) -> None:
     args.run.mkdir(parents=True, exist_ok=True)
     sources = Sources(args.data)
     held = make.build_dev(sources, make.DEV_SEED)
-    wall = Wall.of_folder(args.data / "eval", held.texts())
+    wall = evaluation_wall(args.data, held.texts())
     questions = frozenset(query for queries, _, _ in held.pools.values() for query in queries)
     examples, dev, counts = build(
         sources, wall, questions, written(sources) + translations(sources), args.seed,

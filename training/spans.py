@@ -122,19 +122,20 @@ def faq(sources: Sources, rng: np.random.Generator) -> list[Example]:
 
 
 def written(sources: Sources) -> list[Example]:
-    """Questions of ours on Arabic sections, and those with no answer beside the section that shares most with them."""
+    """Questions of ours on sections, and those with no answer beside the section that shares most with them."""
     sections, members = read_sections(sources), read_collections("reader")
     found = []
     for asked in read_questions("reader"):
         kind = f"written.{asked.language}"
         if asked.context is None:
-            texts = [sections[name][2] for name in members[asked.collection]]
+            texts = [sections[name].text for name in members[asked.collection]]
             found.append(Example(asked.question, nearest(asked.question, texts), -1, -1, kind, asked.collection))
             continue
-        title, _, text = sections[asked.context]
-        start = text.find(asked.answer or "")
+        section = sections[asked.context]
+        start = section.text.find(asked.answer or "")
         assert start >= 0, f"{asked.context} does not say {asked.answer!r}"
-        found.append(Example(asked.question, text, start, start + len(asked.answer or ""), kind, f"wiki:{title}"))
+        end, group = start + len(asked.answer or ""), section.document(asked.context)
+        found.append(Example(asked.question, section.text, start, end, kind, group))
     return found
 
 

@@ -3,7 +3,8 @@
 Asked as people ask, in Arabic, written and dialect, and in English, mostly not in the passage's own words.
 ``answerer/`` is for fitting the answerer, a third of it with no answer in the collection; ``reader/`` is for training
 reader and embedder; ``translated.ar.jsonl`` puts English questions of the human sets into Arabic. The passages are
-sections of Arabic Wikipedia and paragraphs of SQuADShifts, read from the data folder by name.
+sections of Arabic Wikipedia and paragraphs of SQuADShifts, read from the data folder by name, and sections of
+documents that we wrote as well, ``documents/``.
 """
 
 from __future__ import annotations
@@ -11,8 +12,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from training.data import Sources, clean
 
@@ -47,20 +49,50 @@ def read_questions(part: str) -> list[Asked]:
     ]
 
 
+class Section(NamedTuple):
+    """A passage that questions are asked about; ``title`` and ``heading`` may be empty."""
+
+    title: str
+    heading: str
+    text: str
+    language: str
+
+    def document(self, name: str) -> str:
+        """Return what names the document of the section called ``name``: its title, or its paragraph's article."""
+        source, _, number = name.partition(":")
+        return self.title or f"{source} {number.partition('-')[0]}"
+
+
 def read_collections(part: str) -> dict[str, list[str]]:
     """Return the names of the sections of each collection."""
     found: dict[str, list[str]] = json.loads((QUESTIONS / part / "collections.json").read_text(encoding="utf-8"))
+    for collection in {asked.collection for asked in read_questions(part)} - set(found):
+        found[collection] = list(own_sections(collection))
     return found
 
 
-def read_sections(sources: Sources) -> dict[str, tuple[str, str, str]]:
-    """Return ``(title, heading, text)`` of the sections that collections are made of, by name."""
+@cache
+def own_sections(collection: str) -> dict[str, Section]:
+    """Return the sections of the documents that we wrote for a collection, by name: ``ours:DOCUMENT:NUMBER``."""
+    return {
+        f"ours:{document['id']}:{number}": Section(
+            document["title"], section["heading"], clean(section["text"]), document["lang"]
+        )
+        for document in read_lines(QUESTIONS / "documents" / f"{collection}.jsonl")
+        for number, section in enumerate(document["sections"])
+    }
+
+
+def read_sections(sources: Sources) -> dict[str, Section]:
+    """Return the sections that collections are made of, by name."""
     sections = {
-        f"wiki-ar:{number}": (row["title"], row["heading"], clean(row["text"]))
+        f"wiki-ar:{number}": Section(row["title"], row["heading"], clean(row["text"]), "ar")
         for number, row in enumerate(sources.prose("wiki-ar.ar.jsonl.zst"))
     }
     for row in sources.questions("squadshifts_new_wiki.en", "all"):
-        sections[f"squadshifts_new_wiki.en:{row['context_id']}"] = ("", "", row["text"])
+        sections[f"squadshifts_new_wiki.en:{row['context_id']}"] = Section("", "", row["text"], "en")
+    for path in sorted((QUESTIONS / "documents").glob("*.jsonl")):
+        sections |= own_sections(path.stem)
     return sections
 
 

@@ -116,6 +116,25 @@ class Hit:
 
 
 @dataclass(frozen=True, slots=True)
+class Scope:
+    """Which documents a question is asked of; an empty field leaves all in.
+
+    A ``collection`` is a folder of the corpus, such as ``"articles"`` or ``"articles/2026"``, with all below it.
+    ``language`` is an ISO 639-1 code.
+    """
+
+    collection: str = ""
+    language: str = ""
+    doc_ids: frozenset[str] = frozenset()
+
+    def holds(self, doc_id: str) -> bool:
+        """Return whether a document is in the collection and among the documents; its language is not looked at."""
+        return (not self.collection or doc_id.startswith(f"{self.collection}/")) and (
+            not self.doc_ids or doc_id in self.doc_ids
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Citation:
     """The source of a statement: ``document.text[start:end] == quote``.
 
@@ -163,7 +182,8 @@ class Answer:
     ``query`` is what was searched for: the question, or a follow-up made to stand alone. ``short`` is the short answer
     that ``text`` opens with, a slice of the first citation's quote, where the question wants one and it was found.
     ``model`` names the language model that wrote the answer, empty for one made of quotes. ``notice`` tells the
-    reader of something that went wrong on the way, in the question's language.
+    reader of something that went wrong on the way, in the question's language. ``timings`` is the seconds that each
+    stage took, in order: ``understand``, ``retrieve``, ``read``, ``verify`` (with a language model: writing too).
     """
 
     question: str
@@ -180,3 +200,4 @@ class Answer:
     short: str = ""
     model: str = ""
     notice: str = ""
+    timings: tuple[tuple[str, float], ...] = ()

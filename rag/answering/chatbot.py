@@ -18,7 +18,7 @@ from rag.answering.question import Question, QuestionKind, understand
 from rag.answering.rewriting import stand_alone_with
 from rag.answering.support import keeps_facts
 from rag.config import AnswerConfig
-from rag.datatypes import Answer, Citation, Hit
+from rag.datatypes import Answer, Citation, Hit, Scope
 from rag.generators import Generator
 from rag.reader import CosineScorer, Reader, default_reader
 from rag.retriever import Retriever, Snapshot
@@ -27,6 +27,27 @@ from rag.text.language import UNDETERMINED
 
 _WIDER = 30  # passages looked through for a definition
 _NEAREST = 3  # passages shown when there is no answer
+
+
+class Stopwatch:
+    """Wall-clock seconds since it was made; ``laps`` names its stages so far."""
+
+    def __init__(self) -> None:
+        self._started = self._lapped = time.perf_counter()
+        self.laps: list[tuple[str, float]] = []
+
+    def lap(self, stage: str) -> None:
+        """End a stage."""
+        self.laps.append((stage, self.since_lap()))
+        self._lapped = time.perf_counter()
+
+    def since_lap(self) -> float:
+        """Return the seconds since the last stage ended."""
+        return time.perf_counter() - self._lapped
+
+    def seconds(self) -> float:
+        """Return the seconds since the start."""
+        return time.perf_counter() - self._started
 
 
 class Chatbot:
@@ -58,12 +79,22 @@ class Chatbot:
         self._generator = generator
         self._writer = Writer(generator, self._scorer, config=self.config) if generator else None
 
-    def ask(self, question: str, history: Sequence[Answer] = ()) -> Answer:
+    def ask(
+        self,
+        question: str,
+        history: Sequence[Answer] = (),
+        *,
+        scope: Scope | None = None,
+        config: AnswerConfig | None = None,
+    ) -> Answer:
         """Answer one question.
 
         Args:
             question: In Arabic or English, written or dialect; 1 to ``config.max_question_characters`` characters.
             history: The answers before, oldest first; a follow-up question is read with the last of them.
+            scope: The documents to look in; all of them by default.
+            config: How to answer this one; the chatbot's own by default. What bounds a language model's answer stays
+                the chatbot's.
 
         Returns:
             The answer. ``abstained`` is true where the documents do not answer; ``hits`` then holds the nearest
@@ -73,32 +104,42 @@ class Chatbot:
             ValueError: The question is empty or too long.
             RagError: The index cannot be read.
         """
-        *_, whole = self._growing(question, history)
+        *_, whole = self._growing(question, history, scope or Scope(), config or self.config)
         return whole
 
-    def stream(self, question: str, history: Sequence[Answer] = ()) -> Iterator[Answer]:
+    def stream(
+        self,
+        question: str,
+        history: Sequence[Answer] = (),
+        *,
+        scope: Scope | None = None,
+        config: AnswerConfig | None = None,
+    ) -> Iterator[Answer]:
         """Answer one question in growing answers, a statement more each time; the last one is whole.
 
         A citation number never changes from one to the next, unless the last one has a ``notice``: quotes then took
-        the place of what a language model had begun. Raises as `ask` does.
+        the place of what a language model had begun. Takes and raises what `ask` does.
         """
-        for answer in self._growing(question, history):
+        for answer in self._growing(question, history, scope or Scope(), config or self.config):
             if not answer.model:
                 yield from _growing_quotes(answer)
             else:
                 yield answer
 
-    def _growing(self, question: str, history: Sequence[Answer]) -> Iterator[Answer]:
+    def _growing(
+        self, question: str, history: Sequence[Answer], scope: Scope, config: AnswerConfig
+    ) -> Iterator[Answer]:
         """Yield the answer of quotes whole, or what a language model writes as it grows."""
-        started = time.perf_counter()
-        limit = self.config.max_question_characters
+        clock = Stopwatch()
+        limit = config.max_question_characters
         if not fold_text(question).strip():
             raise ValueError("the question is empty; type a few words")
         if len(question) > limit:
             raise ValueError(f"the question has {len(question):,} characters; ask in at most {limit:,}")
         snapshot = self.retriever.snapshot()
         understood = _understand(question, history, snapshot, self._generator)
-        answer = self._answer(understood, snapshot)
+        clock.lap("understand")
+        answer = self._answer(understood, snapshot, scope, config, clock)
         answers: Iterable[Answer] = (answer,)
         supports = keeps_facts
         if self._writer is not None and not answer.abstained:
@@ -106,11 +147,21 @@ class Chatbot:
         for grown in answers:
             verify(grown, snapshot.generation.documents, supports=supports)
             yield dataclasses.replace(
-                grown, question=question.strip(), query=understood.text, seconds=time.perf_counter() - started
+                grown,
+                question=question.strip(),
+                query=understood.text,
+                seconds=clock.seconds(),
+                timings=(*clock.laps, ("verify", clock.since_lap())),
             )
 
-    def _answer(self, question: Question, snapshot: Snapshot) -> Answer:
-        hits = retrieve(question, snapshot, top_k=self.config.top_k)
+    def _answer(
+        self, question: Question, snapshot: Snapshot, scope: Scope, config: AnswerConfig, clock: Stopwatch
+    ) -> Answer:
+        doc_ids = None
+        if scope.collection or scope.doc_ids:
+            doc_ids = [doc_id for doc_id in snapshot.generation.documents if scope.holds(doc_id)]
+        hits = retrieve(question, snapshot, top_k=config.top_k, doc_ids=doc_ids, language=scope.language)
+        clock.lap("retrieve")
         matcher = TermMatcher(question, snapshot.idf, snapshot.translate)
         candidates = candidates_of(
             question, hits, snapshot.document, matcher, self._scorer, self._reader, self._model.unit
@@ -124,7 +175,7 @@ class Chatbot:
                 background=snapshot.background(question.text),
             )
             confidence = self._model.answer.probability(features)
-        threshold = self._model.threshold if self.config.threshold is None else self.config.threshold
+        threshold = self._model.threshold if config.threshold is None else config.threshold
         abstained = not candidates or confidence < threshold
         statements = abstention(question.language, has_hits=bool(hits))
         citations: tuple[Citation, ...] = ()
@@ -136,9 +187,10 @@ class Chatbot:
                 candidates,
                 snapshot.document,
                 matcher,
-                max_quotes=self.config.max_quotes,
+                max_quotes=config.max_quotes,
                 short_threshold=self._model.short_threshold,
             )
+        clock.lap("read")
         return Answer(
             question=question.text,
             language=question.language,
@@ -185,23 +237,29 @@ def _understand(typed: str, history: Sequence[Answer], snapshot: Snapshot, gener
 
 
 def retrieve(
-    question: Question, snapshot: Snapshot, *, top_k: int, doc_ids: Collection[str] | None = None
+    question: Question,
+    snapshot: Snapshot,
+    *,
+    top_k: int,
+    doc_ids: Collection[str] | None = None,
+    language: str = "",
 ) -> list[Hit]:
     """Retrieve passages to read, best first: of each language on its own, and in a comparison for each side as well.
 
     Scores of passages in different languages are hard to compare, so no language may crowd out another: ``top_k`` are
     read of the question's language (of the largest one, where no document is in it), half as many of the next, two of
     each further one. Of what comes after, a passage that opens by saying what the subject is, is read as well when that
-    is asked. ``doc_ids`` restricts the documents.
+    is asked. ``doc_ids`` and ``language`` restrict the documents.
     """
-    languages = sorted(snapshot.languages, key=lambda language: language != question.language)  # stable: largest first
+    languages = [known for known in snapshot.languages if language in ("", known)]
+    languages.sort(key=lambda known: known != question.language)  # stable: largest first
     hits: list[Hit] = []
-    for place, language in enumerate(languages):
+    for place, passage_language in enumerate(languages):
         wanted = (top_k, max(2, top_k // 2))[place] if place < 2 else 2
-        hits.extend(snapshot.search(question.text, top_k=wanted, language=language, doc_ids=doc_ids))
+        hits.extend(snapshot.search(question.text, top_k=wanted, language=passage_language, doc_ids=doc_ids))
         for side in question.sides:
-            hits.extend(snapshot.search(side, top_k=1, language=language, doc_ids=doc_ids))
-    if question.kind in (QuestionKind.DEFINITION, QuestionKind.PERSON):
+            hits.extend(snapshot.search(side, top_k=1, language=passage_language, doc_ids=doc_ids))
+    if question.kind in (QuestionKind.DEFINITION, QuestionKind.PERSON) and question.language in languages:
         wider = snapshot.search(question.text, top_k=_WIDER, language=question.language, doc_ids=doc_ids)
         defining = (h for h in wider if holds_definition(question, snapshot.document(h.passage.doc_id), h))
         hits.extend(islice(defining, 2))

@@ -1,12 +1,13 @@
 """Evaluation on judged questions, with no API key and no judge but the documents themselves."""
 
 from rag.evaluation.compare import Comparison, compare, comparison_table
-from rag.evaluation.evaluate import EvalReport, evaluate, evaluate_questions, load_report
+from rag.evaluation.evaluate import QUALITY_FILE, EvalReport, evaluate, evaluate_questions, load_report
 from rag.evaluation.gates import Gate, gate_comparison, parse_gates
 from rag.evaluation.page import render_page, require_page
 from rag.evaluation.report import report_table
 
 __all__ = [
+    "QUALITY_FILE",
     "Comparison",
     "EvalReport",
     "Gate",

@@ -46,6 +46,7 @@ from rag.evaluation.figures import DEPTH, curves, measure, operating_point
 from rag.evaluation.judge import Row, Supports, judge, supports_by
 from rag.evaluation.questions import JudgedQuestion, load_questions
 
+QUALITY_FILE = "quality.json"  # in the index folder: the last report, which the chat shows
 FORMAT = "sanad-evaluation"
 FORMAT_VERSION = 1
 

@@ -2,12 +2,15 @@
 
 One object a line: ``{"id", "question", "lang", "doc_id"?, "evidence"?, "answers"?, "answerable"?, "also"?, "kind"?}``.
 ``evidence`` is the words of the document that answer; it is found there whatever the white space between its words.
-``also`` lists other documents that answer as well. ``answerable`` is true unless said.
+``also`` lists other documents that answer as well. ``answerable`` is true unless said. A line with ``"review": true``
+waits for a person to complete it and is left out (`rag.evaluation.feedback` makes such lines). Other keys, such as
+``"note"``, are for people.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +20,10 @@ from typing import Any
 from rag.datatypes import Document
 from rag.errors import RagError
 from rag.text import fold
+
+logger = logging.getLogger(__name__)
+
+_REVIEW = 'Add "doc_id" and "evidence", or "answerable": false, and take "review" out.'
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +65,14 @@ class JudgedQuestion:
 
 
 def load_questions(paths: Sequence[Path], documents: Mapping[str, Document]) -> list[JudgedQuestion]:
-    """Read question files and find each evidence in its document.
+    """Read question files and find each evidence in its document. Lines to review are left out; the log counts them.
 
     Raises:
         RagError: A file cannot be read, a line is no such object, an id stands twice, or a document or an evidence is
-            not in the index; the message names file and line.
+            not in the index; the message names file and line. Or there is no question that needs no review.
     """
     questions: list[JudgedQuestion] = []
+    to_review = 0
     seen: set[str] = set()
     for path in paths:
         try:
@@ -79,13 +87,21 @@ def load_questions(paths: Sequence[Path], documents: Mapping[str, Document]) -> 
                 record = json.loads(line)
             except ValueError as error:
                 raise _no_question(where, error) from error
+            if isinstance(record, dict) and record.get("review"):
+                to_review += 1
+                continue
             question = parse_question(record, where, documents)
             if question.id in seen:
                 raise RagError(f"{where}: id {question.id!r} stands twice. Give each question an id of its own.")
             seen.add(question.id)
             questions.append(question)
+    names = ", ".join(map(str, paths))
+    if not questions and to_review:
+        raise RagError(f"no questions in {names} but {to_review} to review. {_REVIEW}")
     if not questions:
-        raise RagError(f"no questions in {', '.join(map(str, paths))}. Write one JSON object a line.")
+        raise RagError(f"no questions in {names}. Write one JSON object a line.")
+    if to_review:
+        logger.warning("%s: left out %d to review. %s", names, to_review, _REVIEW)
     return questions
 
 

@@ -1,319 +1,233 @@
-"""The page itself: Gradio blocks, what happens on each event, and how it is mounted on a server."""
+"""The page itself: Gradio blocks, the events that reach the handlers, and how it is mounted on a server."""
 
 from __future__ import annotations
 
 import atexit
-import logging
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from rag.builder import BuildProgress, BuildReport
-from rag.datatypes import Answer
-from rag.errors import IndexNotFoundError, RagError
-from rag.text import detect_language
-from rag.ui.render import (
-    Turn,
-    render_documents,
-    render_error,
-    render_progress,
-    render_report,
-    render_source,
-    render_turns,
-    render_uploads,
-)
-from rag.ui.words import WORDS, word, words
-from rag.views import DocumentRow, DocumentView
+from rag.config import AnswerConfig
+from rag.ui.handlers import Handlers, Service
+from rag.ui.markup import button
+from rag.ui.words import WORDS, words
 
 if TYPE_CHECKING:
     import fastapi
 
-logger = logging.getLogger(__name__)
-
 _STATIC = Path(__file__).parent / "static"
-_MAX_TURNS = 50  # kept on the page; older ones drop off its top
-_MAX_UPLOADS = 200
+_SCRIPTS = ("page.js", "conversation.js", "documents.js", "settings.js", "start.js")  # one program, in this order
+_SCRIPT_WORDS = (  # what the browser says of its own
+    "ask_placeholder", "search_conversations", "copied", "kept_full", "no_conversations", "untitled", "rename",
+    "delete", "all_documents",
+    "any_language", "language_ar", "language_en", "only_this", "stop_only", "feedback_thanks", "feedback_reason",
+    "feedback_failed", "send", "upload_added", "upload_renamed", "upload_unchanged", "upload_name", "upload_folder",
+    "upload_type", "upload_empty", "upload_large", "upload_disk", "uploading", "confirm_delete", "turns_full",
+    "model_ready", "model_opening", "model_builtin", "picture",
+)  # fmt: skip
 
 
-class SavedFile(Protocol):
-    """What became of an uploaded file: ``status`` is ``added``, ``renamed`` or ``unchanged``."""
-
-    @property
-    def name(self) -> str:
-        """Name it was kept under."""
-
-    @property
-    def status(self) -> str:
-        """What was done with it."""
-
-
-class Service(Protocol):
-    """What the page asks of the system; ``rag.server.ChatService`` is one."""
-
-    suffixes: frozenset[str]
-    max_upload_bytes: int
-    max_question_characters: int
-
-    def stream(self, question: str, history: Sequence[Answer] = ()) -> Iterator[Answer]:
-        """Yield growing answers; the last is the whole one. ``history`` is the answers before, oldest first."""
-
-    def documents(self) -> list[DocumentRow]:
-        """Return the documents of the live index."""
-
-    def document_view(self, doc_id: str, start: int, end: int, *, digest: str | None = None) -> DocumentView | None:
-        """Return a document opened at a quote; None if it is not there."""
-
-    def save_upload(self, name: str, data: bytes) -> SavedFile:
-        """Keep a file; a ``ValueError`` with a ``code`` says why it cannot be kept."""
-
-    def rebuild_stream(self) -> Iterator[BuildProgress | BuildReport]:
-        """Rebuild, yielding progress and then the report."""
-
-
-def _trouble(error: RagError) -> tuple[str, str]:
-    """Return the key of the plain sentence for ``error``, and the error's own message."""
-    key = f"error_{type(error).__name__}"
-    return (key if key in WORDS else "error"), str(error)
-
-
-def _ended(turns: Sequence[Turn]) -> list[Turn]:
-    """Return the turns with those that were cut short marked as ended."""
-    return [
-        turn if turn.is_done or turn.error else replace(turn, is_done=True, error="" if turn.answer else "stopped")
-        for turn in turns
-    ]
-
-
-class _Page:
-    """The event handlers. Each takes plain values and returns or yields HTML."""
-
-    def __init__(self, service: Service) -> None:
-        self.service = service
-
-    def answer(self, question: str, turns: list[Turn]) -> Iterator[tuple[str, list[Turn], str]]:
-        """Add a turn and let it grow: yields (the emptied question box, the turns, their HTML)."""
-        question = question.strip()
-        if not question:
-            yield "", turns, render_turns(turns)
-            return
-        kept = _ended(turns)[-_MAX_TURNS + 1 :]
-        turn = Turn(question, detect_language(question))
-
-        def shown(turn: Turn) -> tuple[str, list[Turn], str]:
-            return "", [*kept, turn], render_turns([*kept, turn])
-
-        if len(question) > self.service.max_question_characters:
-            yield shown(Turn(question[:200] + "…", turn.language, error="error_question"))
-            return
-        yield shown(turn)
-        history = [earlier.answer for earlier in kept if earlier.answer is not None]
-        last: Answer | None = None
-        try:
-            for last in self.service.stream(question, history):
-                yield shown(Turn(question, turn.language, last))
-        except RagError as error:
-            key, detail = _trouble(error)
-            yield shown(Turn(question, turn.language, error=key, detail=detail))
-        except Exception:
-            logger.exception("the answer failed")
-            yield shown(Turn(question, turn.language, error="error"))
-        else:
-            yield shown(Turn(question, turn.language, last, is_done=True, error="" if last else "error"))
-
-    def stop(self, turns: list[Turn]) -> tuple[list[Turn], str]:
-        """Leave an answer as far as it has come: returns (the turns, their HTML)."""
-        turns = _ended(turns)
-        return turns, render_turns(turns)
-
-    def source(self, place: object) -> str:
-        """Return the source panel for what a citation's button carries. The values come from outside: checked."""
-        if not isinstance(place, dict):
-            return render_source(None)
-        doc_id, digest = place.get("doc"), place.get("digest")
-        try:
-            start, end = int(place.get("start", 0)), int(place.get("end", 0))
-        except (TypeError, ValueError):
-            return render_source(None)
-        if not isinstance(doc_id, str) or not isinstance(digest, str) or not 0 <= start <= end:
-            return render_source(None)
-        try:
-            return render_source(self.service.document_view(doc_id, start, end, digest=digest))
-        except RagError as error:
-            return render_error(*_trouble(error))
-
-    def documents(self) -> str:
-        """Return the list of documents."""
-        try:
-            return render_documents(self.service.documents())
-        except IndexNotFoundError:
-            return render_documents([])
-        except RagError as error:
-            return render_error(*_trouble(error))
-
-    def upload(self, paths: Sequence[str] | None) -> str:
-        """Keep the files a browser sent; returns what became of each."""
-        results: list[tuple[str, str]] = []
-        for path in map(Path, (paths or [])[:_MAX_UPLOADS]):
-            try:
-                saved = self.service.save_upload(path.name, path.read_bytes())
-                results.append((saved.name, f"upload_{saved.status}"))
-            except ValueError as error:
-                results.append((path.name, f"upload_{getattr(error, 'code', 'name')}"))
-            except OSError:
-                logger.exception("an upload could not be kept")
-                results.append((path.name, "upload_disk"))
-            finally:
-                path.unlink(missing_ok=True)
-        return render_uploads(results)
-
-    def rebuild(self) -> Iterator[tuple[str, str | None]]:
-        """Rebuild: yields (progress or outcome, the list of documents once it may have changed)."""
-        yield render_progress(None), None
-        try:
-            for event in self.service.rebuild_stream():
-                if isinstance(event, BuildReport):
-                    yield render_report(event), self.documents()
-                else:
-                    yield render_progress(event), None
-        except RagError as error:
-            yield render_error(*_trouble(error)), self.documents()
-        except Exception:
-            logger.exception("the rebuild failed")
-            yield render_error("error"), None
+def _icon(action: str, key: str, shape: str) -> str:
+    return button(action, key, name=shape, text=f'<i class="icon {shape}-icon"></i>')
 
 
 def _header() -> str:
-    def button(action: str, key: str, text: str = "", value: str = "") -> str:
-        return (
-            f'<button type="button" data-action="{action}" data-value="{value}">{text}'
-            f'<span class="{"unseen" if text else "said"}">{words(key)}</span></button>'
-        )
-
     return (
         '<div class="brand"><h1><span lang="ar" class="sanad">سند</span> '
         '<span lang="en" class="latin">Sanad</span></h1>'
         f"<p>{words('promise')}</p></div>"
-        f"<nav>{button('view', 'chat', value='chat')}{button('view', 'documents', value='documents')}</nav>"
-        f"<div class='tools'>{button('language', 'switch_language')}"
-        f"{button('theme', 'switch_theme', '<i class=theme-icon></i>')}</div>"
+        f'<nav aria-label="Sanad">{button("view", "chat", value="chat")}'
+        f"{button('view', 'documents', value='documents')}"
+        f"{button('view', 'quality', value='quality')}{button('view', 'settings', value='settings')}</nav>"
+        f"<div class='tools'>{_icon('conversations', 'conversations', 'list')}"
+        f"{button('language', 'switch_language')}"
+        f"{button('theme', 'switch_theme', text='<i class=theme-icon></i>')}</div>"
+    )
+
+
+def _conversations() -> str:
+    return (
+        f'<aside aria-label="Conversations"><div class="head">{button("new", "new_conversation", name="primary")}</div>'
+        f'<input type="search" data-input="search" data-placeholder="search_conversations" dir="auto" maxlength="200">'
+        '<ul class="list"></ul>'
+        f'<div class="export"><span>{words("export")}</span>'
+        f"{button('export', 'export_markdown', value='md')}{button('export', 'export_html', value='html')}"
+        "</div></aside>"
+    )
+
+
+def _composer(limit: int) -> str:
+    return (
+        f'<div class="scope"><select data-input="collection" aria-label="Collection · المجموعة"></select>'
+        f'<select data-input="documents-language" aria-label="Language · اللغة"></select>'
+        f'<span class="only"></span></div>'
+        f'<div class="box"><textarea rows="1" maxlength="{limit}" dir="auto" data-placeholder="ask_placeholder" '
+        f'aria-label="Question · السؤال"></textarea>'
+        f"{_icon('send', 'ask', 'send')}"
+        f"{_icon('stop', 'stop', 'stop')}</div>"
+        '<p class="said" role="status" aria-live="polite"></p>'
     )
 
 
 def _panel() -> str:
     return (
-        '<aside aria-live="polite"><button type="button" class="close" data-action="close"><i class="close-icon"></i>'
-        f'<span class="unseen">{words("close")}</span></button><div class="loading">{words("source_loading")}</div>'
-        '<div class="source-body"></div></aside>'
+        f'<aside aria-live="polite">{button("close", "close", name="close", text="<i class=close-icon></i>")}'
+        f'<div class="loading">{words("source_loading")}</div><div class="source-body"></div></aside>'
     )
 
 
-def _documents_head(service: Service) -> str:
-    suffixes = " ".join(sorted(suffix.lstrip(".") for suffix in service.suffixes))
+def _upload(service: Service) -> str:
+    suffixes = sorted(service.suffixes)
     size = service.max_upload_bytes // (1024 * 1024)
-    return f"<h2>{words('upload_title')}</h2><p>{words('upload_hint', suffixes=suffixes, size=size)}</p>"
-
-
-def _rebuild_row() -> str:
+    hint = words("upload_hint", suffixes=" ".join(s.lstrip(".") for s in suffixes), size=size)
     return (
-        f'<button type="button" class="primary" data-action="rebuild">{words("rebuild")}</button>'
-        f"<p>{words('rebuild_hint')}</p>"
+        f"<h2>{words('upload_title')}</h2><p>{hint}</p>"
+        f'<div class="drop"><p>{words("drop_here")}</p>'
+        f"{button('pick-files', 'pick_files', name='primary')}{button('pick-folder', 'pick_folder')}"
+        f'<input type="file" multiple hidden data-input="files" accept="{escape(",".join(suffixes))}">'
+        '<input type="file" webkitdirectory hidden data-input="folder"></div><ul class="uploads"></ul>'
+        f'<div class="rebuild">{button("rebuild", "rebuild", name="primary")}<p>{words("rebuild_hint")}</p></div>'
+    )
+
+
+def _settings(service: Service) -> str:
+    def choice(name: str, key: str, options: list[tuple[str, str]]) -> str:
+        rows = "".join(
+            f'<label><input type="radio" name="sanad-{name}" data-input="{name}" value="{value}">{words(word)}</label>'
+            for value, word in options
+        )
+        return f"<fieldset><legend>{words(key)}</legend>{rows}</fieldset>"
+
+    languages = [("ar", "language_name_ar"), ("en", "language_name_en")]
+    themes = [(name, f"theme_{name}") for name in ("light", "dark", "system")]
+    lengths = [(name, f"length_{name}") for name in ("short", "normal", "long")]
+    top_k = AnswerConfig().top_k
+    models = "".join(f'<option value="{escape(name)}"></option>' for name in service.models())
+    return (
+        f"<h2>{words('settings')}</h2>"
+        f"{choice('interface-language', 'interface_language', languages)}{choice('theme', 'theme', themes)}"
+        f"{choice('length', 'answer_length', lengths)}"
+        f"<fieldset><legend>{words('passages_read')}</legend><label class='range'>"
+        f'<input type="range" min="2" max="20" value="{top_k}" data-input="top_k" '
+        f'aria-label="{escape(" · ".join(WORDS["passages_read"]))}"><output>{top_k}</output></label>'
+        f'<p class="hint">{words("passages_read_hint")}</p></fieldset>'
+        f"<fieldset><legend>{words('answer_model')}</legend><label>"
+        f'<span class="unseen">{words("answer_model")}</span><input type="text" list="sanad-models" data-input="model"'
+        ' dir="ltr" maxlength="500" spellcheck="false"></label>'
+        f'<datalist id="sanad-models">{models}</datalist>{button("model", "use_model", name="primary")}'
+        f"{button('model-builtin', 'model_builtin')}"
+        f'<p class="hint">{words("answer_model_hint")}</p><div class="model-said" role="status"></div></fieldset>'
     )
 
 
 def create_ui(service: Service) -> gr.Blocks:
-    """Return the page over ``service``: chat, source panel, documents.
+    """Return the page over ``service``: chat, source panel, documents, quality, settings.
 
     Its style, script and head are given where it is mounted; see ``mount_ui``.
     """
-    page = _Page(service)
+    handlers = Handlers(service)
 
     def html(value: str, elem_id: str, **options: Any) -> gr.HTML:
-        return gr.HTML(value, elem_id=elem_id, apply_default_css=False, container=False, **options)
+        return gr.HTML(value, elem_id=elem_id, apply_default_css=False, container=False, js_on_load=None, **options)
 
-    def changed(value: str | None) -> Any:
-        return gr.skip() if value is None else value
+    def channel(name: str, **options: Any) -> gr.HTML:
+        """Return a component that shows nothing: what it is given, the browser's program takes."""
+        return gr.HTML(
+            "",
+            elem_id=f"sanad-{name}",
+            html_template="",
+            apply_default_css=False,
+            container=False,
+            js_on_load=f"watch('value', () => window.sanad?.take({name!r}, props.value));",
+            **options,
+        )
 
-    def on_ask(turns: list[Turn], event: gr.EventData) -> Iterator[Any]:
-        yield from page.answer(str(event.question), turns)
+    def on_ask(event: gr.EventData) -> Iterator[str]:
+        record = {name: getattr(event, name, None) for name in ("id", "at", "question", "history", "options")}
+        for shown in handlers.ask(record):
+            yield json.dumps(shown, ensure_ascii=False)
 
     def on_rebuild() -> Iterator[Any]:
-        for status, documents in page.rebuild():
-            yield status, changed(documents)
+        for shown, has_changed in handlers.rebuild():
+            yield shown, *(handlers.documents() if has_changed else (gr.skip(), gr.skip()))
 
-    def on_language(event: gr.EventData) -> Any:
-        language = "ar" if event.language == "ar" else "en"
-        return gr.update(placeholder=word("ask_placeholder", language))
+    def on_delete(event: gr.EventData) -> Any:
+        return handlers.delete(getattr(event, "doc", "")), *handlers.documents()
 
-    def on_upload(paths: list[str]) -> tuple[None, str]:
-        return None, page.upload(paths)
-
+    # Gradio names a function of the browser after the function here.
     def open_source(place: object) -> str:
-        return page.source(place)
+        return handlers.source(place)
+
+    def show_turns(place: object) -> dict[str, Any]:
+        return handlers.show(place)
+
+    def export_conversation(record: object) -> str:
+        return handlers.export(record)
+
+    def judge_answer(record: object) -> bool:
+        return handlers.judge(record)
+
+    def open_model(name: object) -> str:
+        return handlers.model(name)
+
+    def welcome(_: object) -> str:
+        return handlers.welcome()
 
     hidden: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+    script = "\n".join((_STATIC / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     blocks: gr.Blocks = gr.Blocks(
         title="Sanad · سند", analytics_enabled=False, fill_width=True, delete_cache=(3600, 3600)
     )
     with blocks:
-        turns = gr.State([])
-        header = html(
+        header = gr.HTML(
             _header(),
-            "sanad-header",
-            js_on_load=(_STATIC / "page.js").read_text(encoding="utf-8"),
-            server_functions=[open_source],
+            elem_id="sanad-header",
+            apply_default_css=False,
+            container=False,
+            js_on_load=script,
+            server_functions=[open_source, show_turns, export_conversation, judge_answer, open_model, welcome],
         )
         with gr.Row(elem_id="sanad-body"):
+            html(_conversations(), "sanad-conversations")
             with gr.Column(elem_id="sanad-chat"):
-                transcript = html(render_turns([]), "sanad-transcript", js_on_load=None)
-                question = gr.Textbox(
-                    elem_id="sanad-question",
-                    show_label=False,
-                    label="Question · السؤال",
-                    container=False,
-                    lines=1,
-                    max_lines=6,
-                    max_length=service.max_question_characters,
-                    placeholder=word("ask_placeholder", "en"),
-                    submit_btn=True,
-                    stop_btn=True,
-                )
+                html('<div class="turns"></div><div class="start"></div>', "sanad-transcript")
+                html(_composer(service.max_question_characters), "sanad-question")
             with gr.Column(elem_id="sanad-documents"):
-                html(_documents_head(service), "sanad-upload-head", js_on_load=None)
-                files = gr.File(
-                    elem_id="sanad-upload",
-                    show_label=False,
-                    container=False,
-                    file_count="multiple",
-                    file_types=sorted(service.suffixes),
-                    type="filepath",
-                    height=112,
-                )
-                uploads = html("", "sanad-uploads", js_on_load=None)
-                html(_rebuild_row(), "sanad-rebuild", js_on_load=None)
-                status = html("", "sanad-status", js_on_load=None)
-                documents = html(render_documents([]), "sanad-list", js_on_load=None)
-            html(_panel(), "sanad-source", js_on_load=None)
+                html(_upload(service), "sanad-upload")
+                status = html("", "sanad-status")
+                documents = html("", "sanad-list")
+            html(f'<iframe sandbox="allow-scripts" title="{escape(WORDS["quality"][1])}"></iframe>', "sanad-quality")
+            html(_settings(service), "sanad-settings")
+            html(_panel(), "sanad-source")
+        turn = channel("turn")
+        scope = channel("scope")
 
-        asked = [
-            question.submit(
-                page.answer, [question, turns], [question, turns, transcript], concurrency_limit=4, **hidden
-            ),
-            header.ask(on_ask, [turns], [question, turns, transcript], concurrency_limit=4, **hidden),
-        ]
-        question.stop(page.stop, [turns], [turns, transcript], cancels=asked, **hidden)
-        files.upload(on_upload, [files], [files, uploads], **hidden)
-        header.rebuild(on_rebuild, None, [status, documents], concurrency_limit=1, **hidden)
-        header.documents(page.documents, None, [documents], **hidden)
-        header.language(on_language, None, [question], **hidden)
-        blocks.load(page.documents, None, [documents], **hidden)
+        asked = header.ask(on_ask, None, [turn], concurrency_limit=4, **hidden)
+        header.stop(None, None, None, cancels=[asked], **hidden)
+        header.rebuild(on_rebuild, None, [status, documents, scope], concurrency_limit=1, **hidden)
+        header.cancel(handlers.cancel, None, None, **hidden)
+        header.documents(handlers.documents, None, [documents, scope], **hidden)
+        header.remove(on_delete, None, [status, documents, scope], **hidden)
+        blocks.load(handlers.documents, None, [documents, scope], **hidden)
     blocks.queue(max_size=64, default_concurrency_limit=4, api_open=False)
     return blocks
+
+
+def _head() -> str:
+    """Return what stands in the page's head: the style, and what must be known before the first paint."""
+    style = (_STATIC / "style.css").read_text(encoding="utf-8")
+    script = (_STATIC / "head.js").read_text(encoding="utf-8")
+    said = {key: {"ar": WORDS[key][0], "en": WORDS[key][1]} for key in _SCRIPT_WORDS}
+    table = json.dumps(said, ensure_ascii=False).replace("<", "\\u003c")
+    # In the head the style stays as written (the css option rewrites its selectors) and is there at first paint.
+    return f"<script>const SANAD_WORDS = {table};\n{script}</script><style>{style}</style>"
 
 
 def mount_ui(app: fastapi.FastAPI, service: Service) -> None:
@@ -322,9 +236,6 @@ def mount_ui(app: fastapi.FastAPI, service: Service) -> None:
     if "GRADIO_TEMP_DIR" not in os.environ:
         folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="sanad-uploads-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
-
-    style = (_STATIC / "style.css").read_text(encoding="utf-8")
-    script = (_STATIC / "head.js").read_text(encoding="utf-8")
     gr.mount_gradio_app(
         app,
         create_ui(service),
@@ -338,6 +249,5 @@ def mount_ui(app: fastapi.FastAPI, service: Service) -> None:
         enable_monitoring=False,
         mcp_server=False,
         theme=gr.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"]),
-        # In the head the style stays as written (the css option rewrites its selectors) and is there at first paint.
-        head=f"<script>{script}</script><style>{style}</style>",
+        head=_head(),
     )

@@ -5,5 +5,7 @@
   const language = kept("sanad-language") || ((navigator.language || "").startsWith("ar") ? "ar" : "en");
   root.lang = language === "ar" ? "ar" : "en";
   root.dir = root.lang === "ar" ? "rtl" : "ltr";
-  root.dataset.theme = kept("sanad-theme") || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
+  const theme = kept("sanad-theme") || "system";
+  const isDark = theme === "dark" || (theme === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
+  root.dataset.theme = isDark ? "dark" : "light";
 })();

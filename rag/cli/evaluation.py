@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 from rag.cli.terminal import MODEL_HELP, Progress, print_json
@@ -46,6 +47,12 @@ def add_evaluation_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="measure follow-up questions instead, with their history and without it",
     )
+    parser.add_argument(
+        "--from-feedback",
+        type=Path,
+        metavar="FEEDBACK.jsonl",
+        help="make questions of what readers thought of the answers instead, into a new file named with --output",
+    )
     parser.set_defaults(wrong_usage=parser.error)
 
 
@@ -70,19 +77,24 @@ def run_evaluation(args: argparse.Namespace) -> int:
     """Run ``rag eval`` and return the exit status."""
     from rag.answering import Chatbot
     from rag.builder import BuildProgress
-    from rag.evaluation import evaluate, parse_gates, render_page, report_table, require_page
+    from rag.evaluation import QUALITY_FILE, evaluate, parse_gates, render_page, report_table, require_page
     from rag.generators import open_generator
     from rag.retriever import Retriever
+    from rag.store.fsio import replace_file
 
     gates = parse_gates(args.gate) if args.gate else ()
-    if sum(map(bool, (args.questions, args.compare, args.conversations))) != 1:
-        args.wrong_usage("give question files, --conversations, or --compare with two reports")
-    if not args.questions and (args.html or args.output):
+    if sum(map(bool, (args.questions, args.compare, args.conversations, args.from_feedback))) != 1:
+        args.wrong_usage("give question files, --conversations, --from-feedback, or --compare with two reports")
+    if args.from_feedback and not args.output:
+        args.wrong_usage("--from-feedback wants --output QUESTIONS.jsonl")
+    if not args.questions and (args.html or (args.output and not args.from_feedback)):
         args.wrong_usage("--html and --output want question files")
     if args.compare:
         return _compare(args)
     if args.conversations:
         return _eval_conversations(args)
+    if args.from_feedback:
+        return _questions_from_feedback(args)
     if args.html:
         require_page()
     retriever = Retriever.open(args.index_dir, embedder=args.embedder)
@@ -97,9 +109,11 @@ def run_evaluation(args: argparse.Namespace) -> int:
     if args.details:
         with open(args.details, "w", encoding="utf-8") as file:
             file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in report.details)
+    text = json.dumps(report.to_json(), ensure_ascii=False, allow_nan=False, indent=1) + "\n"
     if args.output:
-        text = json.dumps(report.to_json(), ensure_ascii=False, allow_nan=False, indent=1)
-        args.output.write_text(text + "\n", encoding="utf-8")
+        args.output.write_text(text, encoding="utf-8")
+    with suppress(OSError):  # for the chat's Quality view; an index may be read-only
+        replace_file(Path(args.index_dir) / QUALITY_FILE, text.encode())
     if args.html:
         args.html.write_text(render_page(report), encoding="utf-8")
     if args.json:
@@ -126,6 +140,21 @@ def _eval_conversations(args: argparse.Namespace) -> int:
         print_json(report.to_json())
     else:
         print(conversations_table(report))
+    return 0
+
+
+def _questions_from_feedback(args: argparse.Namespace) -> int:
+    from rag.evaluation.feedback import candidates_from, write_candidates
+
+    candidates = candidates_from(args.from_feedback)
+    write_candidates(candidates, args.output)
+    if candidates.skipped:
+        print(f"left out {candidates.skipped} lines of {args.from_feedback} that are no feedback", file=sys.stderr)
+    if args.json:
+        counts = {"questions": len(candidates.records), "to_review": candidates.to_review}
+        print_json({"output": str(args.output), **counts, "merged": candidates.merged, "skipped": candidates.skipped})
+    else:
+        print(f"{args.output}: {len(candidates.records)} questions, {candidates.to_review} of them to review")
     return 0
 
 

@@ -26,7 +26,7 @@ from rag.config import ChunkingConfig, LoadConfig
 from rag.datatypes import Document, Passage
 from rag.embedder import Embedder, fingerprint_hash
 from rag.errors import CorpusError, IndexFormatError, IndexNotFoundError, RagError
-from rag.loaders import DocumentLoader, scan
+from rag.loaders import DocumentLoader, scan_folders, with_prefixes
 from rag.store import Bm25Index, Draft, Generation, IndexStore, VectorIndex
 from rag.store.generation import LexicalIndex, bm25_file
 from rag.store.reuse import Reuse
@@ -158,7 +158,8 @@ def build_index(
     tell = progress or (lambda step: None)
     loading = loading or LoadConfig()
     store = IndexStore(index_dir)
-    files, failed = _find_files(_corpus_folders(corpus), store.index_dir)
+    found = scan_folders(_corpus_folders(corpus), without=store.index_dir)
+    failed = [FailedFile(str(path), reason) for path, reason in found.refused]
     with store.lock():
         encoder = Embedder.open(embedder) if embedder is None or isinstance(embedder, str | Path) else embedder
         budget = _fit_window(chunking or ChunkingConfig(), encoder)
@@ -171,7 +172,7 @@ def build_index(
             loading=asdict(loading),
             pipeline=_pipeline(),
         )
-        documents, sources = _load(files, loading, reuse, failed, tell)
+        documents, sources = _load(found.files, loading, reuse, failed, tell)
         if not documents:
             raise _nothing_readable(corpus, failed)
         before = {} if base is None else base.documents
@@ -241,31 +242,15 @@ def _corpus_folders(corpus: str | Path | Sequence[str | Path]) -> list[tuple[Pat
             raise CorpusError(folder, "no such folder. Name the folder that holds the documents")
         if not folder.is_dir():
             raise CorpusError(folder, "not a folder. Name the folder that holds the documents")
-    if len(folders) == 1:
-        return [(folders[0], "")]
     named: dict[str, Path] = {}
-    for folder in folders:
-        name = folder.resolve().name
-        if name in named:
+    for folder, prefix in with_prefixes(folders):
+        if prefix in named:
+            other = named[prefix]
             raise CorpusError(
-                folder, f"its name is also that of {named[name]}, and doc_ids begin with it. Rename one of the folders"
+                folder, f"its name is also that of {other}, and doc_ids begin with it. Rename one of the folders"
             )
-        named[name] = folder
-    return [(folder, f"{name}/") for name, folder in named.items()]
-
-
-def _find_files(folders: list[tuple[Path, str]], index_dir: Path) -> tuple[list[tuple[Path, str]], list[FailedFile]]:
-    """Return ``(path, doc_id)`` of every document, in order of doc_id, and what is no document."""
-    files: list[tuple[Path, str]] = []
-    failed: list[FailedFile] = []
-    own = index_dir.resolve()
-    for folder, prefix in folders:
-        found = scan(folder)
-        files += [(path, prefix + doc_id) for path, doc_id in found.files if own not in path.resolve().parents]
-        failed += [
-            FailedFile(str(path), reason) for path, reason in found.refused if own not in path.absolute().parents
-        ]
-    return sorted(files, key=lambda file: file[1]), failed
+        named[prefix] = folder
+    return with_prefixes(folders)
 
 
 def _open_base(store: IndexStore) -> Generation | None:
@@ -295,7 +280,7 @@ def _fit_window(chunking: ChunkingConfig, encoder: Encoder) -> ChunkingConfig:
 
 
 def _load(
-    files: list[tuple[Path, str]], loading: LoadConfig, reuse: Reuse, failed: list[FailedFile], tell: Progress
+    files: Sequence[tuple[Path, str]], loading: LoadConfig, reuse: Reuse, failed: list[FailedFile], tell: Progress
 ) -> tuple[list[Document], list[str]]:
     """Read every file.
 
@@ -338,6 +323,7 @@ def _nothing_readable(corpus: str | Path | Sequence[str | Path], failed: list[Fa
         ", ".join(map(str, folders)),
         "no document that can be read. Put .md, .txt, .html, .docx or .pdf files there"
         + (f" (refused: {shown}{more})" if failed else ""),
+        failed=[(item.path, item.reason) for item in failed],
     )
 
 

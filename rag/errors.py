@@ -6,6 +6,7 @@ RagError                    the state of the world is wrong; ``str(error)`` says
 ├── IndexFormatError        the index is damaged, or of another format version
 ├── IndexMismatchError      the index was built with another embedder than the one loaded
 ├── IndexLockedError        another process is building this index
+├── BuildCancelledError     a build was ended on request; the index is as it was before
 ├── ModelNotFoundError      an embedder, reader or language model cannot be opened
 ├── GeneratorError          a language model, or its server, failed while it wrote
 └── ServerError             the server cannot start (for instance its port is taken)
@@ -15,6 +16,7 @@ A caller's own mistake (``top_k=0``) is a ``ValueError`` or ``TypeError``, never
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -28,11 +30,13 @@ class CorpusError(RagError):
     Args:
         path: The file or folder at fault.
         reason: What is wrong with it, one sentence, without the path.
+        failed: Where a whole corpus is at fault, the path of each file in it that cannot be read, and the reason.
     """
 
-    def __init__(self, path: Path | str, reason: str) -> None:
+    def __init__(self, path: Path | str, reason: str, *, failed: Sequence[tuple[str, str]] = ()) -> None:
         self.path = Path(path)
         self.reason = reason
+        self.failed = tuple(failed)
         super().__init__(f"{path}: {reason}")
 
 
@@ -50,6 +54,10 @@ class IndexMismatchError(RagError):
 
 class IndexLockedError(RagError):
     """Another process is building this index right now."""
+
+
+class BuildCancelledError(RagError):
+    """A build was ended on request; the index is as it was before."""
 
 
 class ModelNotFoundError(RagError):

@@ -341,6 +341,13 @@ class Retriever:
                 self._lock.release()
         return self._snapshot
 
+    def refresh(self) -> Snapshot:
+        """Follow the index at once; ``snapshot`` may be half a second behind it."""
+        with self._lock:
+            self._follow()
+            self._looked_at = time.monotonic()
+        return self._snapshot
+
     def search(
         self,
         query: str,

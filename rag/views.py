@@ -6,16 +6,28 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import PurePosixPath
+from typing import Literal
 
 from rag.datatypes import Document, Passage
 
 WINDOW = 20_000  # code points shown on either side of a quote; nearly every document is shown whole
 
 
+State = Literal["indexed", "waiting", "changed", "gone", "failed"]
+
+
 @dataclass(frozen=True, slots=True)
 class DocumentRow:
-    """One line of the document list. ``kind`` is the file's suffix without the dot, lower case."""
+    """One line of the document list.
+
+    ``kind`` is the file's suffix without the dot, lower case. ``bytes`` is the size of the file, ``added`` its date in
+    UTC; 0 and None where there is no file. ``state`` is ``"indexed"`` where the index has what the file holds;
+    ``"waiting"`` for a file that is not in the index yet; ``"changed"`` where the file holds something newer;
+    ``"gone"`` where the index has a document without a file; ``"failed"`` for a file that could not be read, and
+    ``error`` then says why. ``is_deletable`` says that it was uploaded, so that it can be taken away here.
+    """
 
     doc_id: str
     title: str
@@ -23,6 +35,16 @@ class DocumentRow:
     kind: str
     passages: int
     characters: int
+    bytes: int = 0
+    added: datetime | None = None
+    state: State = "indexed"
+    error: str = ""
+    is_deletable: bool = False
+
+    @property
+    def is_in_index(self) -> bool:
+        """Return whether questions are answered from it now, in the newest form or an older one."""
+        return self.state in ("indexed", "changed", "gone")
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""``DocumentLoader``: a file becomes a ``Document``, parsed in a child process that can be killed.
+"""``DocumentLoader``: a file becomes a ``Document``, or a page of it a picture, in a child process that can be killed.
 
 Why a child: 54 KB of docx can take 43 s and 700 MB in its parser, and a damaged PDF can abort the process it is
 read in. The child has hard limits on memory, processor time and files, holds no secret of the parent's
@@ -7,6 +7,7 @@ environment, is reused from file to file, and is replaced after it was killed or
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import json
 import logging
@@ -17,8 +18,9 @@ import stat
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import Any
 
 from rag.config import LoadConfig
@@ -35,6 +37,7 @@ _READY = b"ready\n"
 # What a Python child needs to start; everything else of the environment (tokens, keys) stays behind.
 _ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT", "TZ")
 _LANGUAGE_SAMPLE = 20_000
+PAGE_WIDTH = 1000  # pixels of a drawn page
 _START_TIMEOUT_S = 60.0
 
 
@@ -138,6 +141,27 @@ class DocumentLoader:
             warnings=tuple(reply["warnings"]),
         )
 
+    def draw_page(self, path: Path, number: int, *, sha256: str, width: int = PAGE_WIDTH) -> bytes:
+        """Return a page of a PDF as PNG.
+
+        Args:
+            path: The file.
+            number: 1-based.
+            sha256: Of the file's bytes as they are expected, 64 hexadecimal digits.
+            width: Pixels across.
+
+        Raises:
+            CorpusError: The file is no PDF, cannot be read, has other bytes by now, or has no such page.
+        """
+        if path.suffix.lower() != ".pdf":
+            raise CorpusError(path, "only the pages of a PDF can be drawn")
+        data = self._read(path)
+        if hashlib.sha256(data).hexdigest() != sha256:
+            raise CorpusError(path, "the file has changed since it was indexed; update the index")
+        with self._lock:
+            reply = self._parse(path, ".pdf", data, {"page": number, "width": width})
+        return base64.b64decode(reply["png"])
+
     def _read(self, path: Path) -> bytes:
         """Return the bytes of a regular file within the size limit. A pipe or device is never waited for."""
         limit = self.config.max_bytes
@@ -157,23 +181,28 @@ class DocumentLoader:
             raise CorpusError(path, "the file is empty")
         return data
 
-    def _parse(self, path: Path, suffix: str, data: bytes) -> dict[str, Any]:
-        """Have the child parse ``data``; one more try in a fresh child if a used one broke down."""
+    def _parse(
+        self, path: Path, suffix: str, data: bytes, wish: Mapping[str, int] = MappingProxyType({})
+    ) -> dict[str, Any]:
+        """Have the child parse ``data``; one more try in a fresh child if a used one broke down.
+
+        ``wish`` is added to the request.
+        """
         was_fresh = self._child is None
         try:
-            reply = self._exchange(suffix, data)
+            reply = self._exchange(suffix, data, wish)
         except _ChildFailure as failure:
             if was_fresh or not failure.is_retryable:
                 raise CorpusError(path, str(failure)) from failure
             try:
-                reply = self._exchange(suffix, data)
+                reply = self._exchange(suffix, data, wish)
             except _ChildFailure as second:
                 raise CorpusError(path, str(second)) from second
         if not reply["ok"]:
             raise CorpusError(path, reply["reason"])
         return reply
 
-    def _exchange(self, suffix: str, data: bytes) -> dict[str, Any]:
+    def _exchange(self, suffix: str, data: bytes, wish: Mapping[str, int]) -> dict[str, Any]:
         child = self._start()
         assert child.stdin is not None and child.stdout is not None
         config = self.config
@@ -183,6 +212,7 @@ class DocumentLoader:
             "max_characters": config.max_characters,
             "max_pages": config.max_pages,
             "timeout_s": config.timeout_s,
+            **wish,
         }
         with _Deadline(child, config.timeout_s) as deadline:
             try:

@@ -24,12 +24,7 @@ def parse(data: bytes, *, max_pages: int) -> Parsed:
     Raises:
         UnreadableError: Damaged, encrypted, without text, or of more than ``max_pages`` pages.
     """
-    try:
-        document = pypdfium2.PdfDocument(data)
-    except pypdfium2.PdfiumError as error:
-        if "password" in str(error).lower():
-            raise UnreadableError("the PDF is encrypted; save it without a password") from error
-        raise UnreadableError(f"the PDF is damaged ({one_line(str(error))[:120]}); save it again") from error
+    document = open_pdf(data)
     try:
         count = len(document)
         if count > max_pages:
@@ -64,6 +59,20 @@ def parse(data: bytes, *, max_pages: int) -> Parsed:
         warnings=warnings,
         page_numbers=range(1, count + 1),
     )
+
+
+def open_pdf(data: bytes) -> Any:
+    """Return the pypdfium2 document; whoever opens it closes it.
+
+    Raises:
+        UnreadableError: Damaged or encrypted.
+    """
+    try:
+        return pypdfium2.PdfDocument(data)
+    except pypdfium2.PdfiumError as error:
+        if "password" in str(error).lower():
+            raise UnreadableError("the PDF is encrypted; save it without a password") from error
+        raise UnreadableError(f"the PDF is damaged ({one_line(str(error))[:120]}); save it again") from error
 
 
 def _read_pages(document: Any, count: int) -> tuple[list[PageGlyphs], list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,6 +54,34 @@ def scan(folder: Path) -> Scan:
 def find_files(folder: Path) -> list[tuple[Path, str]]:
     """Return ``(path, doc_id)`` of every document under ``folder``, sorted by doc_id; see ``scan``."""
     return list(scan(folder).files)
+
+
+def with_prefixes(folders: Sequence[Path]) -> list[tuple[Path, str]]:
+    """Return each folder of a corpus with what goes before the doc_ids of its files: of several, its name and ``/``."""
+    return [(folder, f"{folder.resolve().name}/" if len(folders) > 1 else "") for folder in folders]
+
+
+def scan_folders(folders: Sequence[tuple[Path, str]], *, without: Path) -> Scan:
+    """Look through the folders of a corpus; see ``scan``.
+
+    Args:
+        folders: As ``with_prefixes`` returns them.
+        without: What lies in this folder (the index) is passed over.
+
+    Raises:
+        CorpusError: A folder is not there, is not a folder, or cannot be listed.
+    """
+    files: list[tuple[Path, str]] = []
+    refused: list[tuple[Path, str]] = []
+    own = without.resolve()
+    for folder, prefix in folders:
+        found, root = scan(folder), folder.resolve()
+        is_near = own.is_relative_to(root) or root.is_relative_to(own)  # else no path needs a look
+        files += [
+            (path, prefix + doc_id) for path, doc_id in found.files if not (is_near and own in path.resolve().parents)
+        ]
+        refused += [(path, why) for path, why in found.refused if not (is_near and own in path.absolute().parents)]
+    return Scan(files=tuple(sorted(files, key=lambda file: file[1])), refused=tuple(refused))
 
 
 def _walk(

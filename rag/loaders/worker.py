@@ -2,14 +2,16 @@
 
 Protocol on the two pipes: the line ``ready`` out, then one exchange a file. In: one JSON line ``{"suffix", "size",
 "max_characters", "max_pages", "timeout_s"}``, then ``size`` raw bytes. Out: one JSON line, ``{"ok": true, ...Parsed}``
-or ``{"ok": false, "reason", "is_fatal"}``. End of input ends the process. Nothing is pickled, and the process opens
-no document itself.
+or ``{"ok": false, "reason", "is_fatal"}``. A request that names a ``"page"`` and a ``"width"`` wants a picture of that
+page of a PDF in place of the text: ``{"ok": true, "png"}``, in base64. End of input ends the process. Nothing is
+pickled, and the process opens no document itself.
 
 A parser library is imported when the first file of its format comes, so that the start takes milliseconds.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import resource
@@ -73,9 +75,7 @@ def answer(request: Mapping[str, object], data: bytes) -> dict[str, object]:
     """Return the reply to one request; a failure is a reply too."""
     suffix = cast(str, request["suffix"])
     try:
-        max_characters, max_pages = cast(int, request["max_characters"]), cast(int, request["max_pages"])
-        parsed = parse(suffix, data, max_characters=max_characters, max_pages=max_pages)
-        check_length(parsed.text, max_characters)
+        return {"ok": True, **(_picture(request, data) if "page" in request else _text(suffix, request, data))}
     except UnreadableError as error:
         return {"ok": False, "reason": str(error), "is_fatal": False}
     except MemoryError:
@@ -83,7 +83,20 @@ def answer(request: Mapping[str, object], data: bytes) -> dict[str, object]:
     except Exception as error:  # a parser library may raise anything on a hostile file; the parent must hear of it
         detail = one_line(f"{type(error).__name__}: {error}")[:200]
         return {"ok": False, "reason": f"damaged, or not a {suffix} file ({detail})", "is_fatal": False}
-    return {"ok": True, **asdict(parsed)}
+
+
+def _text(suffix: str, request: Mapping[str, object], data: bytes) -> dict[str, object]:
+    max_characters, max_pages = cast(int, request["max_characters"]), cast(int, request["max_pages"])
+    parsed = parse(suffix, data, max_characters=max_characters, max_pages=max_pages)
+    check_length(parsed.text, max_characters)
+    return asdict(parsed)
+
+
+def _picture(request: Mapping[str, object], data: bytes) -> dict[str, object]:
+    from rag.loaders import pdf_picture
+
+    png = pdf_picture.draw_page(data, cast(int, request["page"]), width=cast(int, request["width"]))
+    return {"png": base64.b64encode(png).decode("ascii")}
 
 
 def serve(requests: BinaryIO, replies: BinaryIO) -> None:

@@ -25,7 +25,7 @@ CONTENT_SECURITY_POLICY = "; ".join(
         "font-src 'self' data:",
         "connect-src 'self'",
         "form-action 'self'",
-        "frame-src 'none'",
+        "frame-src 'self'",
         "object-src 'none'",
         "base-uri 'self'",
         "frame-ancestors 'self'",
@@ -37,6 +37,7 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"SAMEORIGIN"),
 )
+UPLOAD_PATH = "/api/documents"
 # Routes of Gradio that fetch addresses for whoever asks; this page has no use for them.
 _DENIED = ("/gradio_api/file=http", "/gradio_api/proxy=", "/file=http", "/proxy=", "/gradio_api/file/http")
 
@@ -59,13 +60,22 @@ class Guard:
         app: The application behind it.
         loopback_only: The server listens on loopback: a ``Host`` that names another machine is refused too, which
             is how a web page elsewhere would reach it through a name it controls.
-        max_body_bytes: Largest body accepted under ``/api/``. Uploads have their own limit.
+        max_body_bytes: Largest body accepted under ``/api/``.
+        max_upload_bytes: Largest body accepted where documents are sent to; None is the same.
     """
 
-    def __init__(self, app: ASGIApp, *, loopback_only: bool, max_body_bytes: int = 64 * 1024) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        loopback_only: bool,
+        max_body_bytes: int = 64 * 1024,
+        max_upload_bytes: int | None = None,
+    ) -> None:
         self.app = app
         self.loopback_only = loopback_only
         self.max_body_bytes = max_body_bytes
+        self.max_upload_bytes = max_body_bytes if max_upload_bytes is None else max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -84,11 +94,14 @@ class Guard:
             await _refuse(send_with_headers, *refusal)
             return
         if scope["path"].startswith("/api/"):
+            is_upload = scope["path"] == UPLOAD_PATH and scope["method"] == "POST"
+            limit = self.max_upload_bytes if is_upload else self.max_body_bytes
             length = headers.get(b"content-length", "")
-            if length.isdecimal() and int(length) > self.max_body_bytes:
-                await _refuse(send_with_headers, 413, "The request is too large.", "Send a shorter question.")
+            if length.isdecimal() and int(length) > limit:
+                remedy = "Send fewer or smaller files at once." if is_upload else "Send a shorter question."
+                await _refuse(send_with_headers, 413, "The request is too large.", remedy)
                 return
-            receive = _bounded(receive, self.max_body_bytes)
+            receive = _bounded(receive, limit)
         await self.app(scope, receive, send_with_headers)
 
     def _refusal(self, scope: Scope, headers: dict[bytes, str]) -> tuple[int, str, str] | None:
@@ -107,7 +120,7 @@ class Guard:
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:
-    """Cut a body without a stated length off at ``limit``: what is left of it is no JSON and is refused."""
+    """Cut a body without a stated length off at ``limit``: what is left of it has no proper end and is refused."""
     seen = 0
 
     async def bounded_receive() -> Message:

@@ -175,10 +175,13 @@ def test_a_turn_that_was_cut_short_has_ended_when_it_is_shown_again():
 
 def test_a_kept_turn_cannot_bring_words_or_tags_of_its_own():
     record = turn_to_json(Turn("<img src=x onerror=alert(1)>", "en", answer(), is_done=True))
-    record["error"] = "no such key"
     record["answer"]["statements"][0]["kind"] = '"><img src=x onerror=alert(1)>'
     html = Handlers(Garden()).show({"turns": [record], "first": 0})["html"]
-    assert "<img" not in html and turns_from_json([record])[0].error == ""
+    assert "<img" not in html
+    for key in ("no such key", "page", "searched_for"):  # the last two want a value
+        record["error"] = key
+        assert turns_from_json([record])[0].error == "error"
+        assert "Something went wrong" in Handlers(Garden()).show({"turns": [record], "first": 0})["html"]
 
 
 def test_an_opinion_is_kept_and_nonsense_is_not():

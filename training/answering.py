@@ -48,7 +48,7 @@ from rag.answering.short import short_answer
 from rag.metrics import calibration_error, token_f1
 from rag.reader import CosineScorer, Reader
 from rag.retriever import Snapshot
-from training.data import Pair, Sources, Wall, evaluation_wall
+from training.data import Pair, Sources, evaluation_wall
 from training.written import Asked, Section, read_collections, read_questions, read_sections
 
 Floats = npt.NDArray[np.float64]
@@ -64,6 +64,7 @@ class Described:
     short: tuple[tuple[float, float] | None, ...]  # a candidate's short answer: its log-odds, and its F1
     answer: tuple[float, ...]  # of `ANSWER_FEATURES`, without the first, which is the unit model's
     is_answerable: bool
+    language: str  # of the passage that answers; empty if none does
 
 
 def write_corpus(folder: Path, names: Sequence[str], sections: dict[str, Section]) -> dict[str, str]:
@@ -134,7 +135,8 @@ class Describer:
         is_answerable = bool(gold) and without is None
         units = np.array([candidate.features for candidate in found])
         short = tuple(self._short(question, candidate, asked.answer or "") for candidate in found)
-        return Described(asked, units, np.array(is_right), short, features[1:], is_answerable)
+        language = snapshot.document(gold[0][0]).language if gold else ""
+        return Described(asked, units, np.array(is_right), short, features[1:], is_answerable, language)
 
     def _short(self, question: Question, candidate: Candidate, gold: str) -> tuple[float, float] | None:
         document = self._snapshot.document(candidate.hit.passage.doc_id)
@@ -155,7 +157,7 @@ def describe(args: argparse.Namespace) -> None:
     embedder, reader = Embedder.open(), Reader()
     unit = Logistic((1.0, *[0.0] * (len(UNIT_FEATURES) - 1)), 0.0)
     rows: list[Described] = []
-    names = sorted(members)
+    names = sorted(set(members) & set(args.collections) if args.collections else members)
     with tempfile.TemporaryDirectory() as place:
         for number, half in enumerate((names[::2], names[1::2])):
             root = Path(place, str(number))
@@ -238,8 +240,7 @@ def figures_of(rows: Sequence[Described], folds: int, args: argparse.Namespace) 
             labels.append(row.is_answerable)
             if row.is_answerable:
                 order = np.argsort(-(row.units @ np.array(unit.weights)), kind="stable")
-                passage = "ar" if row.asked.collection.startswith("ar") else "en"
-                tops[f"{row.asked.language}-{passage}"].append(row.is_right[order].tolist())
+                tops[f"{row.asked.language}-{row.language}"].append(row.is_right[order].tolist())
     values, is_right = np.array(confidences), np.array(labels)
     right, wrong = values[is_right], values[~is_right]
     threshold = float(np.quantile(right, args.refused_answerable))
@@ -310,6 +311,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     commands = parser.add_subparsers(required=True)
     one = commands.add_parser("describe", help="ask every question and keep the numbers")
     one.add_argument("--data", type=Path, required=True, help="folder with qa_train/, prose/ and eval/")
+    one.add_argument("--collections", nargs="*", help="only these; all of them by default")
     one.set_defaults(go=describe)
     two = commands.add_parser("fit", help="fit and write the weights")
     two.add_argument("--output", type=Path, default=Path("rag/models/answering.json"))

@@ -101,9 +101,7 @@ _SURE, _FAIRLY_SURE = 0.8, 0.55  # confidence from which an answer is called sur
 def _foot(turn: Turn, answer: Answer) -> str:
     level = "sure" if answer.confidence >= _SURE else "fair" if answer.confidence >= _FAIRLY_SURE else "unsure"
     sure = "" if answer.abstained else f'<p class="confidence {level}">{words(f"confidence_{level}")}</p>'
-    further = "".join(
-        f'<li>{_question(follow_up, answer.language)}</li>' for follow_up in turn.follow_ups
-    )
+    further = "".join(f"<li>{_question(follow_up, answer.language)}</li>" for follow_up in turn.follow_ups)
     asks = f'<div class="further"><h3>{words("further")}</h3><ul>{further}</ul></div>' if further else ""
     return f'<div class="foot">{sure}{_acts(is_judged=True)}</div>{_why(answer)}{asks}'
 
@@ -153,7 +151,7 @@ def _why(answer: Answer) -> str:
         for stage, seconds in answer.timings
         if f"stage_{stage}" in WORDS
     )
-    query = f'<p>{words("searched_for", query=answer.query)}</p>' if answer.query else ""
+    query = f"<p>{words('searched_for', query=answer.query)}</p>" if answer.query else ""
     return (
         f'<details class="why"><summary>{words("why")}</summary>{query}'
         f'<p class="hint">{words("why_hint")}</p>'

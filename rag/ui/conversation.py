@@ -42,6 +42,7 @@ class Turn:
         return replace(self, is_done=True, error="" if self.answer else "stopped")
 
 
+_ERRORS = {"", "stopped"} | {key for key, said in WORDS.items() if key.startswith("error") and "{" not in said[0]}
 _TURNS: TypeAdapter[list[Turn]] = TypeAdapter(list[Turn])
 
 
@@ -69,7 +70,7 @@ def turns_from_json(records: object) -> list[Turn]:
     turns = _TURNS.validate_python(records)
     if len(turns) > MAX_TURNS:
         raise ValueError(f"a conversation has at most {MAX_TURNS} turns, got {len(turns)}")
-    return [turn if turn.error in WORDS else replace(turn, error="") for turn in turns]
+    return [turn if turn.error in _ERRORS else replace(turn, error="error") for turn in turns]
 
 
 def answers_of(turns: Sequence[Turn]) -> list[Answer]:

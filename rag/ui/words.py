@@ -154,7 +154,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "any_language": ("أي لغة", "Any language"),
     "only_this": ("في هذا المستند فقط", "Only in this document"),
     "stop_only": ("اسأل كل المستندات", "Ask all documents"),
-    "feedback_thanks": ("حُفظ رأيك على هذا الجهاز.", "Your opinion is saved on this server only."),
+    "feedback_thanks": ("حُفظ رأيك على هذا الخادم وحده.", "Your opinion is saved on this server only."),
     "feedback_reason": ("ما الذي ينقصه؟ (اختياري)", "What is wrong with it? (optional)"),
     "feedback_failed": ("تعذّر حفظ رأيك.", "Your opinion could not be saved."),
     "send": ("أرسل", "Send"),

@@ -3,5 +3,15 @@
 from rag.answering.chatbot import Chatbot
 from rag.answering.follow_up import StandAlone, stand_alone
 from rag.answering.question import Question, QuestionKind, understand
+from rag.answering.suggestions import follow_up_questions, opening_questions
 
-__all__ = ["Chatbot", "Question", "QuestionKind", "StandAlone", "stand_alone", "understand"]
+__all__ = [
+    "Chatbot",
+    "Question",
+    "QuestionKind",
+    "StandAlone",
+    "follow_up_questions",
+    "opening_questions",
+    "stand_alone",
+    "understand",
+]

@@ -1,4 +1,4 @@
-"""The terminal face: ``rag build | search | ask | eval | serve | verify | rollback | doctor``.
+"""The terminal face: ``rag build | search | ask | eval | serve | user | verify | rollback | doctor``.
 
 Results go to stdout, progress and messages to stderr. Exit status: 0 done, 1 an error that the message explains, 2
 wrong usage. The heavy modules are imported by the command that needs them, so that ``rag --help`` answers at once.
@@ -15,6 +15,7 @@ from typing import Any
 
 from rag.cli.evaluation import add_evaluation_arguments, run_evaluation
 from rag.cli.terminal import MODEL_HELP, Progress, print_json
+from rag.cli.users import add_user_arguments, run_user
 from rag.errors import RagError
 
 DEFAULT_INDEX_DIR = "index"
@@ -92,6 +93,13 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--upload-dir", metavar="DIR", help="where uploads are kept (default: CORPUS_DIR/uploads)")
     serve.add_argument("--embedder", metavar="NAME_OR_PATH", help="the embedder the index was built with")
     serve.add_argument("--model", metavar="NAME", help=MODEL_HELP)
+    serve.add_argument(
+        "--auth-file",
+        metavar="FILE",
+        help="let only the users of this file in (see rag user); restarts end sessions unless FILE.secret signs them",
+    )
+
+    add_user_arguments(add("user", run_user, "Say who may log in to a server that has --auth-file.", index=False))
 
     add("verify", _verify, "Check every file of the index against its checksum.")
     add("rollback", _rollback, "Go back to the previous generation of the index.")
@@ -181,7 +189,14 @@ def _ask(args: argparse.Namespace) -> int:
 
 def _serve(args: argparse.Namespace) -> int:
     from rag.server import serve
+    from rag.server.middleware import is_loopback
 
+    if args.auth_file is None and not is_loopback(args.host):
+        print(
+            f"warning: anyone who reaches port {args.port} can read the documents; "
+            "ask for a login with --auth-file FILE (see rag user add)",
+            file=sys.stderr,
+        )
     serve(
         args.host,
         args.port,
@@ -190,6 +205,7 @@ def _serve(args: argparse.Namespace) -> int:
         upload_dir=args.upload_dir,
         embedder=args.embedder,
         model=args.model,
+        auth_file=args.auth_file,
         on_ready=lambda address: print(f"Sanad answers on {address}", file=sys.stderr, flush=True),
     )
     return 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -21,17 +20,12 @@ from rag.answering import stand_alone
 from rag.config import AnswerConfig
 from rag.datatypes import Answer
 from rag.embedder import Embedder
-from rag.errors import (
-    IndexFormatError,
-    IndexLockedError,
-    IndexMismatchError,
-    IndexNotFoundError,
-    ModelNotFoundError,
-    RagError,
-    ServerError,
-)
+from rag.errors import BuildCancelledError, IndexLockedError, IndexNotFoundError, RagError, ServerError
+from rag.server.documents import PICTURE_PATH, add_document_routes
 from rag.server.middleware import Guard, is_loopback
+from rag.server.replies import EVENT_HEADERS, event, rag_error_body
 from rag.server.service import ChatService
+from rag.server.users import Users, read_secret
 from rag.text import detect_language
 from rag.wire import answer_json, hits_json
 
@@ -40,13 +34,6 @@ logger = logging.getLogger(__name__)
 MAX_TOP_K = 100
 MAX_HISTORY = 20  # turns
 MAX_ANSWER_CHARACTERS = 8_000
-_REMEDIES: tuple[tuple[type[RagError], str], ...] = (
-    (IndexNotFoundError, "Build the index: rag build CORPUS_DIR"),
-    (IndexFormatError, "Build the index again: rag build CORPUS_DIR"),
-    (IndexMismatchError, "Build the index again with this embedder: rag build CORPUS_DIR"),
-    (IndexLockedError, "Wait until the other build has finished."),
-    (ModelNotFoundError, "Name an embedder that is there: --embedder NAME_OR_PATH"),
-)
 
 Text = Annotated[
     str,
@@ -89,6 +76,7 @@ def create_app(
     ui: bool = True,
     loopback_only: bool = True,
     service: ChatService | None = None,
+    auth_file: str | Path | None = None,
 ) -> fastapi.FastAPI:
     """Return the application: the HTTP API under ``/api``, and the chat at ``/``.
 
@@ -100,21 +88,38 @@ def create_app(
         ui: Whether to serve the chat too.
         loopback_only: Refuse a ``Host`` other than this machine.
         service: A service made before; the first four arguments are then not used.
+        auth_file: The file of those who may log in (see `rag.server.users`); None lets everybody in. Whether there
+            is a login stands in ``app.state.has_login``.
+
+    Raises:
+        AuthFileError: The file of users, or the secret beside it, cannot be used.
     """
+    users = None if auth_file is None else Users(Path(auth_file))
+    secret = None if auth_file is None else read_secret(Path(auth_file))
     if service is None:
         service = ChatService(index_dir, corpus_dirs=corpus_dirs, upload_dir=upload_dir, embedder=embedder)
     # The interactive documentation pages load their scripts from another origin: only the schema is served.
     app = fastapi.FastAPI(title="Sanad", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.service = service
+    app.state.has_login = users is not None
     _add_routes(app, service)
+    add_document_routes(app, service)
     app.add_exception_handler(RequestValidationError, _on_bad_request)
     app.add_exception_handler(RagError, _on_rag_error)
     app.add_exception_handler(HTTPException, _on_http_error)
     if ui:
+        from rag.server.quality import add_quality_route
         from rag.ui import mount_ui
 
+        add_quality_route(app, service.index_dir)
         mount_ui(app, service)
-    app.add_middleware(Guard, loopback_only=loopback_only)
+    if users is not None:
+        from rag.server.login import Login
+
+        app.add_middleware(Login, users=users, secret=secret)
+    app.add_middleware(  # outermost
+        Guard, loopback_only=loopback_only, max_upload_bytes=service.max_upload_request_bytes
+    )
     return app
 
 
@@ -136,7 +141,7 @@ def _add_routes(app: fastapi.FastAPI, service: ChatService) -> None:
             return StreamingResponse(
                 _events(service.stream(body.question, history)),
                 media_type="text/event-stream",
-                headers={"cache-control": "no-store", "x-accel-buffering": "no"},
+                headers=EVENT_HEADERS,
             )
         return answer_json(service.ask(body.question, history))
 
@@ -156,30 +161,22 @@ def _events(answers: Iterator[Answer]) -> Iterator[str]:
     try:
         for answer in answers:
             if last is not None:
-                yield _event("partial", answer_json(last))
+                yield event("partial", answer_json(last))
             last = answer
         if last is not None:
-            yield _event("answer", answer_json(last))
+            yield event("answer", answer_json(last))
     except RagError as error:
-        yield _event("error", _error_body(error)["error"])
+        yield event("error", rag_error_body(error)["error"])
     except Exception:
         logger.exception("the answer failed")
-        yield _event("error", {"message": "The answer failed.", "remedy": "See the server's log."})
-
-
-def _event(name: str, data: dict[str, Any]) -> str:
-    return f"event: {name}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
-
-
-def _error_body(error: RagError) -> dict[str, dict[str, str]]:
-    remedy = next((text for kind, text in _REMEDIES if isinstance(error, kind)), "See the server's log.")
-    return {"error": {"type": type(error).__name__, "message": str(error), "remedy": remedy}}
+        yield event("error", {"message": "The answer failed.", "remedy": "See the server's log."})
 
 
 def _on_rag_error(request: fastapi.Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RagError)
     logger.warning("%s: %s", request.url.path, error)
-    return JSONResponse(_error_body(error), status_code=503)
+    status = 409 if isinstance(error, IndexLockedError | BuildCancelledError) else 503
+    return JSONResponse(rag_error_body(error), status_code=status)
 
 
 def _on_bad_request(request: fastapi.Request, error: Exception) -> JSONResponse:
@@ -190,13 +187,15 @@ def _on_bad_request(request: fastapi.Request, error: Exception) -> JSONResponse:
         problems.append(f"{place}: {problem['msg']}" if place else str(problem["msg"]))
     model = SearchRequest if request.url.path.endswith("/search") else AskRequest
     remedy = f"Send a JSON object with the fields {', '.join(model.model_fields)}."
+    if request.url.path == PICTURE_PATH:
+        remedy = "Name a document of the list as doc_id, and one of its pages, from 1, as page."
     body = {"error": {"type": "BadRequest", "message": "; ".join(problems), "remedy": remedy}}
     return JSONResponse(body, status_code=422)
 
 
 def _on_http_error(request: fastapi.Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
-    remedy = "POST /api/search, POST /api/ask or GET /healthz."
+    remedy = "POST /api/search, POST /api/ask, GET /api/documents, POST /api/build or GET /healthz."
     body = {"error": {"type": "HTTPError", "message": str(error.detail), "remedy": remedy}}
     return JSONResponse(body, status_code=error.status_code, headers=error.headers)
 
@@ -240,6 +239,7 @@ def serve(
     embedder: Embedder | str | Path | None = None,
     model: str | None = None,
     ui: bool = True,
+    auth_file: str | Path | None = None,
     on_ready: Callable[[str], None] | None = None,
 ) -> None:
     """Serve until interrupted.
@@ -253,20 +253,30 @@ def serve(
         embedder: An embedder, its name or its folder; None takes the built-in one.
         model: The name of a language model that writes the answers; None has them made of quotes.
         ui: Whether to serve the chat too.
+        auth_file: The file of those who may log in; None lets everybody in.
         on_ready: Called with the address once the models are loaded and a question will be answered.
 
     Raises:
         ServerError: The port is in use, or the host is not this machine.
+        AuthFileError: The file of users, or the secret beside it, cannot be used.
         RagError: The embedder or the index cannot be opened. A missing index is no error: the page offers to
             build it.
     """
     with open_port(host, port) as listener:
-        service = ChatService(index_dir, corpus_dirs=corpus_dirs, upload_dir=upload_dir, embedder=embedder, model=model)
+        service = ChatService(
+            index_dir,
+            corpus_dirs=corpus_dirs,
+            upload_dir=upload_dir,
+            embedder=embedder,
+            model=model,
+            any_model=is_loopback(host),
+        )
+        # Before the models are loaded: whether the users can be read is known at once.
+        app = create_app(service=service, ui=ui, loopback_only=is_loopback(host), auth_file=auth_file)
         try:
             service.warm_up()
         except IndexNotFoundError as error:
             logger.warning("%s", error)
-        app = create_app(service=service, ui=ui, loopback_only=is_loopback(host))
         address = listener.getsockname()
         name = f"[{address[0]}]" if ":" in address[0] else address[0]
         if on_ready is not None:

@@ -5,23 +5,38 @@ from __future__ import annotations
 import logging
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 from rag.answering import Chatbot
 from rag.builder import BuildProgress, BuildReport, build_index
 from rag.config import AnswerConfig, LoadConfig
-from rag.datatypes import Answer, Hit
+from rag.datatypes import Answer, Document, Hit, Scope
 from rag.embedder import Embedder
-from rag.errors import CorpusError, IndexLockedError, RagError
+from rag.errors import (
+    BuildCancelledError,
+    CorpusError,
+    IndexLockedError,
+    IndexNotFoundError,
+    ModelNotFoundError,
+    RagError,
+)
 from rag.generators import Generator, open_generator
 from rag.loaders import SUPPORTED_SUFFIXES
 from rag.retriever import Retriever
-from rag.server.uploads import SavedUpload, save_upload
+from rag.server.feedback import FEEDBACK_FILE, FeedbackLog, feedback_of
+from rag.server.library import Library
+from rag.server.pictures import PagePictures
+from rag.server.uploads import DeletedDocument, SavedUpload, UploadError, move_to_trash, save_upload
+from rag.store import Generation
 from rag.text import detect_language
-from rag.views import DocumentRow, DocumentView, document_rows, document_view
+from rag.views import DocumentRow, DocumentView, document_view
 
 logger = logging.getLogger(__name__)
+
+_UPLOADS_AT_ONCE = 8  # files of the largest size in one request
 
 
 class ChatService:
@@ -39,6 +54,7 @@ class ChatService:
         embedder: An embedder, its name or its folder; None takes the built-in one.
         model: A language model that writes the answers, or its name (see `rag.generators.open_generator`); None has
             them made of quotes.
+        any_model: Whether a reader may name another language model, which this machine then opens.
     """
 
     def __init__(
@@ -49,6 +65,7 @@ class ChatService:
         upload_dir: str | Path | None = None,
         embedder: Embedder | str | Path | None = None,
         model: Generator | str | None = None,
+        any_model: bool = True,
     ) -> None:
         self.index_dir = Path(index_dir)
         self.corpus_dirs = tuple(Path(folder) for folder in corpus_dirs)
@@ -57,15 +74,19 @@ class ChatService:
         self.upload_dir = Path(upload_dir)
         self.suffixes = frozenset(SUPPORTED_SUFFIXES)
         self.max_upload_bytes = LoadConfig().max_bytes
+        self.max_upload_request_bytes = _UPLOADS_AT_ONCE * self.max_upload_bytes
         self.max_question_characters = AnswerConfig().max_question_characters
         self._embedder = embedder
         self._model = model
         self._retriever: Retriever | None = None
-        self._chatbot: Chatbot | None = None
+        self._any_model = any_model
+        self._chatbots: dict[str, Chatbot] = {}  # by the name of the model that writes; "" for quotes
         self._open_lock = threading.Lock()
         self._build_lock = threading.Lock()
         self._upload_lock = threading.Lock()
-        self._rows: tuple[str, list[DocumentRow]] = ("", [])
+        self._cancelled: threading.Event | None = None  # of the rebuild under way
+        self._pictures = PagePictures()
+        self.library = Library(self.index_dir, self.upload_dir, self.sources)
 
     def warm_up(self) -> None:
         """Load the models and answer nothing once, so that the first question is as quick as the others.
@@ -114,21 +135,65 @@ class ChatService:
                 self._retriever = Retriever.open(self.index_dir, embedder=self._open_embedder())
             return self._retriever
 
-    def chatbot(self) -> Chatbot:
-        """Return the chatbot, opening the index and the language model on first use; raises as they do."""
-        retriever, generator = self.retriever(), self.generator()
+    def models(self) -> list[str]:
+        """Return the names of the language models that are open."""
+        own = self._model if isinstance(self._model, str) else getattr(self._model, "name", "")
+        return list(dict.fromkeys(name for name in (own, *self._chatbots) if name))
+
+    def open_model(self, name: str) -> None:
+        """Open a language model, so that a question may name it; it takes the place of one opened this way before.
+
+        Raises:
+            ModelNotFoundError: It cannot be opened, or this server opens none but its own.
+        """
+        if name in self.models():
+            return
+        if not self._any_model:
+            raise ModelNotFoundError(
+                f"{name} is not open here; ask who runs this server to start it with --model {name}"
+            )
+        generator, retriever = open_generator(name), self.retriever()
         with self._open_lock:
-            if self._chatbot is None:
-                self._chatbot = Chatbot(retriever, generator=generator)
-            return self._chatbot
+            for other in [known for known in self._chatbots if known]:
+                del self._chatbots[other]
+            self._chatbots[name] = Chatbot(retriever, generator=generator)
+
+    def chatbot(self, model: str | None = None) -> Chatbot:
+        """Return the chatbot, opening the index and the language model on first use; raises as they do.
+
+        Args:
+            model: The name of a language model that is open, ``""`` for answers made of quotes; None is the
+                server's own.
+        """
+        own = self._model if isinstance(self._model, str) else getattr(self._model, "name", "")
+        name = own if model is None else model
+        if name and name != own:
+            self.open_model(name)
+        retriever, generator = self.retriever(), self.generator() if name == own else None
+        with self._open_lock:
+            if name not in self._chatbots:
+                self._chatbots[name] = Chatbot(retriever, generator=generator)
+            return self._chatbots[name]
 
     def ask(self, question: str, history: Sequence[Answer] = ()) -> Answer:
         """Answer a question; see ``Chatbot.ask``."""
         return self.chatbot().ask(question, history)
 
-    def stream(self, question: str, history: Sequence[Answer] = ()) -> Iterator[Answer]:
-        """Answer a question piece by piece; the last answer is the whole one. See ``Chatbot.stream``."""
-        return self.chatbot().stream(question, history)
+    def stream(
+        self,
+        question: str,
+        history: Sequence[Answer] = (),
+        *,
+        scope: Scope | None = None,
+        config: AnswerConfig | None = None,
+        model: str | None = None,
+    ) -> Iterator[Answer]:
+        """Answer a question piece by piece; the last answer is the whole one. See ``Chatbot.stream``, `chatbot`."""
+        return self.chatbot(model).stream(question, history, scope=scope, config=config)
+
+    def live_documents(self) -> Mapping[str, Document]:
+        """Return the documents of the live generation, by ``doc_id``."""
+        return self.retriever().snapshot().generation.documents
 
     def search(self, query: str, *, top_k: int = 5, language: str | None = None) -> tuple[str, list[Hit]]:
         """Return the query's language and its best passages, optionally only those in ``language``."""
@@ -136,16 +201,59 @@ class ChatService:
         return detect_language(query), hits
 
     def documents(self) -> list[DocumentRow]:
-        """Return the documents of the live generation, by ``doc_id``."""
-        generation = self.retriever().snapshot().generation
-        if self._rows[0] != generation.name:
-            self._rows = (generation.name, document_rows(generation.documents, generation.passages))
-        return self._rows[1]
+        """Return the documents of the live generation and of the folders, by ``doc_id``; see `Library.rows`.
+
+        Raises:
+            RagError: There is an index, and it cannot be opened.
+        """
+        return self.library.rows(self.generation())
+
+    def generation(self) -> Generation | None:
+        """Return the live generation; None where there is no index yet.
+
+        Raises:
+            RagError: There is an index, and it cannot be opened.
+        """
+        try:
+            return self.retriever().snapshot().generation
+        except IndexNotFoundError:
+            return None
 
     def document_view(self, doc_id: str, start: int, end: int, *, digest: str | None = None) -> DocumentView | None:
         """Return a document opened at a quote (see ``rag.views.document_view``); None if it is there no more."""
         document = self.retriever().snapshot().generation.documents.get(doc_id)
         return None if document is None else document_view(document, start, end, digest=digest)
+
+    def page_picture(self, doc_id: str, number: int) -> tuple[bytes, str]:
+        """Return a page of a PDF as PNG, and a tag that names what is drawn; see `PagePictures.draw`.
+
+        Args:
+            doc_id: A document of the live generation.
+            number: 1-based.
+
+        Raises:
+            CorpusError: There is no such document, file or page, it is no PDF, or the file has changed since it was
+                indexed.
+            RagError: The index cannot be opened.
+        """
+        document = self.live_documents().get(doc_id)
+        if document is None:
+            raise CorpusError(doc_id, "there is no such document in the index")
+        file = self.library.file(doc_id)
+        if file is None:
+            raise CorpusError(doc_id, "its file is there no more; update the index")
+        if self.library.sha256(doc_id) != document.sha256:
+            raise CorpusError(doc_id, "the file has changed since it was indexed; update the index")
+        return self._pictures.draw(file.path, number, doc_id=doc_id, sha256=document.sha256)
+
+    def feedback(self, answer: Answer, verdict: str, reason: str = "") -> None:
+        """Keep what a reader thinks of an answer in ``feedback.jsonl`` of the index folder.
+
+        Raises:
+            ValueError: ``verdict`` is neither ``"up"`` nor ``"down"``, or the reason is too long; see `feedback_of`.
+            RagError: It cannot be written.
+        """
+        FeedbackLog(self.index_dir / FEEDBACK_FILE).append(feedback_of(answer, verdict, reason))
 
     def health(self) -> dict[str, str | int]:
         """Return the live generation's name, its counts and the embedder's name."""
@@ -158,16 +266,76 @@ class ChatService:
             "embedder": retriever.embedder.name,
         }
 
-    def save_upload(self, name: str, data: bytes) -> SavedUpload:
-        """Keep an uploaded file for the next rebuild; see ``rag.server.uploads.save_upload``."""
+    def save_upload(self, name: str, data: bytes | BinaryIO, folder: str = "") -> SavedUpload:
+        """Keep an uploaded file for the next rebuild; see ``rag.server.uploads.save_upload``.
+
+        Args:
+            name: As the browser sent it.
+            data: The file's bytes, or a stream of them.
+            folder: Where below the upload folder it goes; empty for the upload folder itself.
+        """
         with self._upload_lock:
-            return save_upload(self.upload_dir, name, data, suffixes=self.suffixes, max_bytes=self.max_upload_bytes)
+            saved = save_upload(
+                self.upload_dir,
+                name,
+                data,
+                suffixes=self.suffixes,
+                max_bytes=self.max_upload_bytes,
+                subfolder=folder,
+            )
+            self.library.forget()
+        return replace(saved, doc_id=self.library.doc_id(saved.path))
+
+    def delete_document(self, doc_id: str) -> DeletedDocument:
+        """Take an uploaded document away: it goes to the trash of the upload folder, the next rebuild forgets it.
+
+        Raises:
+            UploadError: There is no such document, it was not uploaded, or its file is there no more.
+            OSError: The disk refused.
+        """
+        with self._upload_lock:
+            self.library.forget()
+            rows = {row.doc_id: row for row in self.documents()}
+            if doc_id not in rows:
+                raise UploadError("unknown", f"There is no document {doc_id}; look at the list of documents again.")
+            file = self.library.file(doc_id)
+            if file is None and rows[doc_id].state == "gone":
+                raise UploadError("gone", f"The file of {doc_id} is there no more; update the index to forget it.")
+            if file is None or not rows[doc_id].is_deletable:
+                raise UploadError(
+                    "corpus", f"{doc_id} was not uploaded; remove the file from its folder, then update the index."
+                )
+            root = self.upload_dir.resolve()
+            trashed = move_to_trash(root, file.path.parent.resolve() / file.path.name)
+            self.library.forget()
+        logger.info("%s was moved to %s", doc_id, trashed)
+        return DeletedDocument(doc_id, trashed, rows[doc_id].is_in_index)
 
     def sources(self) -> list[Path]:
         """Return the folders a rebuild reads: the corpus folders, and the uploads where they lie outside of these."""
         folders = {folder.resolve() for folder in self.corpus_dirs}
-        inside = not folders.isdisjoint(self.upload_dir.resolve().parents)
+        uploads = self.upload_dir.resolve()
+        inside = not folders.isdisjoint((uploads, *uploads.parents))
         return [*self.corpus_dirs, *([self.upload_dir] if self.upload_dir.is_dir() and not inside else [])]
+
+    @property
+    def is_rebuilding(self) -> bool:
+        """Whether a rebuild is under way in this process."""
+        return self._cancelled is not None
+
+    def cancel_rebuild(self) -> bool:
+        """Have the rebuild that is under way end at its next step; the live index stays as it is.
+
+        A rebuild whose index is live already goes on to its report.
+
+        Returns:
+            Whether one was under way.
+        """
+        cancelled = self._cancelled
+        if cancelled is None:
+            return False
+        cancelled.set()
+        return True
 
     def rebuild(self, progress: Callable[[BuildProgress], None] | None = None) -> BuildReport:
         """Bring the index up to date with the folders; embeds only what changed.
@@ -176,18 +344,39 @@ class ChatService:
             progress: Called from this thread as the stages advance.
 
         Raises:
+            BuildCancelledError: ``cancel_rebuild`` was called meanwhile.
             IndexLockedError: A rebuild is running already, here or in another process.
             CorpusError: There is no folder to read, or nothing in it can be read.
             RagError: The embedder or the index cannot be opened.
         """
         if not self._build_lock.acquire(blocking=False):
             raise IndexLockedError(f"{self.index_dir} is being rebuilt already; wait until that has finished")
+        cancelled = self._cancelled = threading.Event()
+
+        def advance(step: BuildProgress) -> None:
+            if progress is not None:
+                progress(step)
+            is_live = step.stage == "write" and step.done == step.total
+            if cancelled.is_set() and not is_live:
+                raise BuildCancelledError(
+                    f"the rebuild of {self.index_dir} was cancelled; the index is as it was before. Start it again"
+                )
+
         try:
             sources = self.sources()
             if not sources:
                 raise CorpusError(self.upload_dir, "there are no documents yet; add some, then rebuild")
-            return build_index(sources, self.index_dir, embedder=self.embedder(), progress=progress)
+            report = build_index(sources, self.index_dir, embedder=self.embedder(), progress=advance)
+            self.library.keep_failures((file.path, file.reason) for file in report.failed)
+            if self._retriever is not None:
+                self._retriever.refresh()
+            return report
+        except CorpusError as error:
+            if error.failed:
+                self.library.keep_failures(error.failed)
+            raise
         finally:
+            self._cancelled = None
             self._build_lock.release()
 
     def rebuild_stream(self) -> Iterator[BuildProgress | BuildReport]:

@@ -425,6 +425,11 @@ def test_a_passage_found_in_another_document_is_followed_only_if_it_names_the_su
     assert not [question for question in follow_up_questions(told, DOCUMENTS) if "الميزانية" in question]
 
 
+def test_documents_in_the_language_are_found_though_others_are_cited():
+    told = answer("ما المقصود بميزانية المتجر؟", "ar", [citation(TRUST, 1)], [hit(TRUST, 1), hit(BUDGET, 2, 2)])
+    assert follow_up_questions(told, DOCUMENTS)[0] == "ما الطرق الأربع لتحديد المبلغ في ميزانية التسويق؟"
+
+
 def test_follow_ups_stay_in_the_language_of_the_question():
     told = answer("What is fraud?", "en", [citation(FRAUD, 1)], [hit(TRUST, 2, 2)])
     questions = follow_up_questions(told, DOCUMENTS)

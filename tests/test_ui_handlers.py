@@ -209,6 +209,16 @@ def test_the_welcome_asks_out_of_the_corpus_and_without_one_out_of_examples():
     assert 'class="example"' in Handlers(Garden(IndexNotFoundError("none"))).welcome()
 
 
+def test_the_welcome_follows_a_new_generation():
+    service = Garden()
+    first, second = service.live_documents(), {"b.md": Document("b.md", "Basil", "Basil\nWater", "en", "1")}
+    service.live_documents = lambda: first
+    handlers = Handlers(service)
+    assert handlers.welcome() is handlers.welcome()  # made once
+    service.live_documents = lambda: second
+    assert "tomatoes" not in handlers.welcome().lower()
+
+
 def test_a_rebuild_reports_its_stages_and_its_end():
     service = Garden()
     report = BuildReport("gen-000002", 1, 2, 1, 0, 0, 0, (), 1.5)

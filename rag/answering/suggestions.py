@@ -294,8 +294,10 @@ def _of_others(answer: Answer, documents: Mapping[str, Document]) -> Iterator[_S
     }
     frequency = Counter(chain.from_iterable(titles.values()))
     rare = {term: 1 / number for term, number in frequency.items() if number <= max(2, len(titles) / 3)}
-    about = [answer.query or answer.question, *(documents[doc_id].title for doc_id in cited)]
-    subject = terms_of("\n".join(about)) - (frequency.keys() - rare.keys())
+    about = [answer.query or answer.question, *answer.citations[0].heading[-1:]]
+    subject = terms_of("\n".join(about))
+    subject |= {term[1:] for term in subject if term[0] in "بل"}  # a preposition may be written onto the word
+    subject -= frequency.keys() - rare.keys()
     for hit in answer.hits:
         doc_id = hit.passage.doc_id
         if doc_id in titles and doc_id not in cited:

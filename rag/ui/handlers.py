@@ -93,6 +93,7 @@ class Handlers:
 
     def __init__(self, service: Service) -> None:
         self.service = service
+        self._welcome: tuple[Mapping[str, Document], str] | None = None  # of the generation that was live
 
     # -- the conversation -----------------------------------------------------------------------------------------
 
@@ -171,13 +172,16 @@ class Handlers:
         suggestions: list[tuple[str, str]] = []
         try:
             documents = self.service.live_documents()
+            if self._welcome is not None and self._welcome[0] is documents:
+                return self._welcome[1]
             for language in ("ar", "en"):
                 questions = opening_questions(documents, language, count=_SUGGESTED)
                 suggestions += [(detect_language(question), question) for question in questions]
-            suggestions = list(dict.fromkeys(suggestions))
+            html = render_welcome(list(dict.fromkeys(suggestions)))
+            self._welcome = documents, html
         except RagError:
-            suggestions = list(EXAMPLES)
-        return render_welcome(suggestions)
+            html = render_welcome(EXAMPLES)
+        return html
 
     def judge(self, record: object) -> bool:
         """Keep what a reader thinks of an answer, from ``{"turn", "verdict", "reason"}``; returns whether it was kept.

@@ -14,6 +14,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import numpy.typing as npt
 import pytest
+from garden import address, browser, own_address, visitor, visitors  # noqa: F401  (fixtures of the browser tests)
 
 
 class HashEmbedder:

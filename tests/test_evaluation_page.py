@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -72,20 +71,6 @@ def test_a_missing_library_is_said_with_the_remedy(monkeypatch):
     monkeypatch.setattr(page_module.importlib.util, "find_spec", lambda name: None if name == "matplotlib" else name)
     with pytest.raises(RagError, match=r"needs matplotlib.*pip install 'sanad\[report\]'"):
         render_page(report(rows()))
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if not CHROMIUM.exists():
-        if os.environ.get("CI", "").lower() == "true":
-            pytest.fail(f"{CHROMIUM} is missing: install Debian's package chromium")
-        pytest.skip(f"{CHROMIUM} is missing; install Debian's package chromium to run the browser tests")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=str(CHROMIUM), args=["--no-sandbox"])
-        yield chromium
-        chromium.close()
 
 
 class Visitor:

@@ -12,10 +12,30 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from garden_texts import ARABIC, ENGLISH
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 CHROMIUM = Path("/usr/bin/chromium")
+PAYLOAD = '<img src="http://127.0.0.1:9/x.png" onerror="window.hacked=1"><script>window.hacked=1</script>'
+ARABIC = """# دليل الغلاية الزرقاء
+
+## مدة الضمان
+
+مدة ضمان الغلاية الزرقاء ثلاث سنوات من تاريخ الشراء، ويشمل الضمان عطل السخّان ولا يشمل الكسر.
+
+## طريقة التنظيف
+
+SEO ليست من شأن الغلاية؛ تُنظَّف الغلاية الزرقاء بالخلّ الأبيض مرة كل شهر، ثم تُشطف بالماء مرتين.
+"""
+ENGLISH = f"""# Growing tomatoes
+
+## Light
+
+Tomatoes want at least six hours of direct sunlight a day, and more in spring.
+
+## Water
+
+Water tomatoes every second morning, at the root, and never on the leaves. {PAYLOAD}
+"""
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from garden_texts import ARABIC
+from garden import ARABIC
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 SUNLIGHT = "How much sunlight do tomatoes need?"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 from test_evaluation import CITED, DOCUMENTS, NOWHERE, QUESTION, REFUSAL, ROWS, WHOLE, report, row
@@ -14,7 +13,6 @@ from rag.errors import RagError
 from rag.evaluation import page as page_module
 from rag.evaluation import render_page
 
-CHROMIUM = Path("/usr/bin/chromium")
 PAYLOAD = '<img src="http://127.0.0.1:9/x.png" onerror="window.hacked=1"></script><script>window.hacked=1</script>'
 ARABIC = "كم يبلغ حجم السوق؟"
 

@@ -154,7 +154,7 @@ def is_hash(text: str) -> bool:
 
 
 def add_user(path: Path, name: str, password: str) -> bool:
-    """Add a user, or give one another password; the file is made if it is not there.
+    """Add a user, or give one another password; the file is made if it is not there, as JSON if its name says so.
 
     Returns:
         Whether the name is new.
@@ -166,6 +166,8 @@ def add_user(path: Path, name: str, password: str) -> bool:
     name, hashed = clean_name(name), hash_password(password)
     with _changing(path):
         text = _read(path) if path.exists() else ""
+        if not text.strip() and path.suffix.lower() == ".json":
+            text = "{}"
         is_new = name not in _parse(path, text)
         _write(path, _with_user(text, name, hashed))
     return is_new

@@ -97,7 +97,7 @@ def _upload(service: Service) -> str:
     )
 
 
-def _settings(service: Service) -> str:
+def _settings(service: Service, *, has_login: bool) -> str:
     def choice(name: str, key: str, options: list[tuple[str, str]]) -> str:
         rows = "".join(
             f'<label><input type="radio" name="sanad-{name}" data-input="{name}" value="{value}">{words(word)}</label>'
@@ -124,11 +124,12 @@ def _settings(service: Service) -> str:
         f'<datalist id="sanad-models">{models}</datalist>{button("model", "use_model", name="primary")}'
         f"{button('model-builtin', 'model_builtin')}"
         f'<p class="hint">{words("answer_model_hint")}</p><div class="model-said" role="status"></div></fieldset>'
+        + (f'<p><a class="logout" href="/logout">{words("logout")}</a></p>' if has_login else "")
     )
 
 
-def create_ui(service: Service) -> gr.Blocks:
-    """Return the page over ``service``: chat, source panel, documents, quality, settings.
+def create_ui(service: Service, *, has_login: bool = False) -> gr.Blocks:
+    """Return the page over ``service``: chat, source panel, documents, quality, settings, and a way to log out.
 
     Its style, script and head are given where it is mounted; see ``mount_ui``.
     """
@@ -204,7 +205,7 @@ def create_ui(service: Service) -> gr.Blocks:
                 status = html("", "sanad-status")
                 documents = html("", "sanad-list")
             html(f'<iframe sandbox="allow-scripts" title="{escape(WORDS["quality"][1])}"></iframe>', "sanad-quality")
-            html(_settings(service), "sanad-settings")
+            html(_settings(service, has_login=has_login), "sanad-settings")
             html(_panel(), "sanad-source")
         turn = channel("turn")
         scope = channel("scope")
@@ -238,7 +239,7 @@ def mount_ui(app: fastapi.FastAPI, service: Service) -> None:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     gr.mount_gradio_app(
         app,
-        create_ui(service),
+        create_ui(service, has_login=getattr(app.state, "has_login", False)),
         path="/",
         show_error=False,
         max_file_size=service.max_upload_bytes,

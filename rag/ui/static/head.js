@@ -9,3 +9,12 @@
   const isDark = theme === "dark" || (theme === "system" && matchMedia("(prefers-color-scheme: dark)").matches);
   root.dataset.theme = isDark ? "dark" : "light";
 })();
+// A session that has ended is said: the login page comes, and after it this one.
+(() => {
+  const send = window.fetch;
+  window.fetch = async (...request) => {
+    const reply = await send(...request);
+    if (reply.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
+    return reply;
+  };
+})();

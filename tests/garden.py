@@ -47,8 +47,9 @@ ARGUMENTS = [
 ]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
+    """Return Chromium; it ends with the module, since its event loop would be in the way of other tests."""
     if not CHROMIUM.exists():
         if os.environ.get("CI", "").lower() == "true":
             pytest.fail(f"{CHROMIUM} is missing: install Debian's package chromium")
@@ -88,35 +89,37 @@ def server(folder: Path) -> Iterator[str]:
             process.wait()
 
 
-@contextmanager
-def garden(browser, folder: Path) -> Iterator[str]:
-    """Serve two documents; the index is built by the page's own button, after a question that finds none."""
+def plant(folder: Path) -> None:
+    """Write the two documents, each in a folder of its own."""
     (folder / "corpus" / "home").mkdir(parents=True)
     (folder / "corpus" / "garden").mkdir()
     (folder / "corpus" / "home" / "kettle.md").write_text(ARABIC, encoding="utf-8")
     (folder / "corpus" / "garden" / "tomatoes.md").write_text(ENGLISH, encoding="utf-8")
-    with server(folder) as address:
-        first = Visitor(browser, address)
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory):
+    """Return a server that tests only ask; what changes its documents takes ``own_address``."""
+    folder = tmp_path_factory.mktemp("ui")
+    plant(folder)
+    subprocess.run([sys.executable, "-m", "rag", "build", "corpus"], cwd=folder, check=True, capture_output=True)
+    with server(folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def own_address(browser, tmp_path_factory):
+    """Return a server whose documents a module may change; its index was built by the page's own button."""
+    folder = tmp_path_factory.mktemp("own")
+    plant(folder)
+    with server(folder) as found:
+        first = Visitor(browser, found)
         assert "There is no index yet" in first.ask("Is there an index?").inner_text()
         first.page.locator("[data-action=view][data-value=documents]").click()
         first.page.locator("[data-action=rebuild]").click()
         first.page.wait_for_selector(".report", timeout=120_000)
         first.context.close()
         assert (first.errors, first.elsewhere) == ([], [])
-        yield address
-
-
-@pytest.fixture(scope="session")
-def address(browser, tmp_path_factory):
-    """Return a server that tests only ask; what changes its documents takes ``own_address``."""
-    with garden(browser, tmp_path_factory.mktemp("ui")) as found:
-        yield found
-
-
-@pytest.fixture(scope="module")
-def own_address(browser, tmp_path_factory):
-    """Return a server whose documents the tests of a module may change."""
-    with garden(browser, tmp_path_factory.mktemp("own")) as found:
         yield found
 
 

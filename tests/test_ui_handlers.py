@@ -234,7 +234,7 @@ def test_a_rebuild_reports_its_stages_and_its_end():
 
 
 def test_documents_models_and_sources_that_are_not_there_are_said():
-    handlers = Handlers(Garden(IndexNotFoundError("none")))
+    handlers = Handlers(Garden())
     html, scope = handlers.documents()
     assert "No documents" in html and json.loads(scope) == {"collections": [], "languages": []}
     assert "only what was uploaded" in handlers.delete("a.md")

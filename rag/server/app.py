@@ -86,7 +86,7 @@ def create_app(
         upload_dir: Folder for uploaded documents; None is ``uploads`` within the first corpus folder.
         embedder: An embedder, its name or its folder; None takes the built-in one.
         ui: Whether to serve the chat too.
-        loopback_only: Refuse a ``Host`` other than this machine.
+        loopback_only: Refuse a ``Host`` other than this machine; otherwise readers may name no language model.
         service: A service made before; the first four arguments are then not used.
         auth_file: The file of those who may log in (see `rag.server.users`); None lets everybody in. Whether there
             is a login stands in ``app.state.has_login``.
@@ -97,7 +97,13 @@ def create_app(
     users = None if auth_file is None else Users(Path(auth_file))
     secret = None if auth_file is None else read_secret(Path(auth_file))
     if service is None:
-        service = ChatService(index_dir, corpus_dirs=corpus_dirs, upload_dir=upload_dir, embedder=embedder)
+        service = ChatService(
+            index_dir,
+            corpus_dirs=corpus_dirs,
+            upload_dir=upload_dir,
+            embedder=embedder,
+            any_model=loopback_only,
+        )
     # The interactive documentation pages load their scripts from another origin: only the schema is served.
     app = fastapi.FastAPI(title="Sanad", docs_url=None, redoc_url=None, openapi_url="/api/openapi.json")
     app.state.service = service

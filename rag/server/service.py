@@ -137,8 +137,12 @@ class ChatService:
 
     def models(self) -> list[str]:
         """Return the names of the language models that are open."""
-        own = self._model if isinstance(self._model, str) else getattr(self._model, "name", "")
-        return list(dict.fromkeys(name for name in (own, *self._chatbots) if name))
+        return list(dict.fromkeys(name for name in (self._own_model, *self._chatbots) if name))
+
+    @property
+    def _own_model(self) -> str:
+        """The name of the language model the server was started with; empty for answers made of quotes."""
+        return self._model if isinstance(self._model, str) else getattr(self._model, "name", "")
 
     def open_model(self, name: str) -> None:
         """Open a language model, so that a question may name it; it takes the place of one opened this way before.
@@ -154,7 +158,7 @@ class ChatService:
             )
         generator, retriever = open_generator(name), self.retriever()
         with self._open_lock:
-            for other in [known for known in self._chatbots if known]:
+            for other in set(self._chatbots) - {"", self._own_model}:
                 del self._chatbots[other]
             self._chatbots[name] = Chatbot(retriever, generator=generator)
 
@@ -165,7 +169,7 @@ class ChatService:
             model: The name of a language model that is open, ``""`` for answers made of quotes; None is the
                 server's own.
         """
-        own = self._model if isinstance(self._model, str) else getattr(self._model, "name", "")
+        own = self._own_model
         name = own if model is None else model
         if name and name != own:
             self.open_model(name)
@@ -221,7 +225,7 @@ class ChatService:
 
     def document_view(self, doc_id: str, start: int, end: int, *, digest: str | None = None) -> DocumentView | None:
         """Return a document opened at a quote (see ``rag.views.document_view``); None if it is there no more."""
-        document = self.retriever().snapshot().generation.documents.get(doc_id)
+        document = self.live_documents().get(doc_id)
         return None if document is None else document_view(document, start, end, digest=digest)
 
     def page_picture(self, doc_id: str, number: int) -> tuple[bytes, str]:

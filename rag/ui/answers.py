@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from html import escape
 from itertools import chain, groupby
 
 from rag.datatypes import Answer, Citation, Hit, Statement
 from rag.text import direction
-from rag.ui.conversation import Turn
-from rag.ui.markup import block, button, isolated, origin, place, sanitize, text_direction
+from rag.ui.content import language_of, searched_for, table_of, without_bullet
+from rag.ui.conversation import NEAREST, Turn
+from rag.ui.markup import block, icon_button, isolated, origin, place, sanitize, text_direction
 from rag.ui.words import WORDS, words
 
-_NEAREST = 3  # passages shown when nothing answers
 _SNIPPET = 220  # code points of each
 
 
@@ -50,7 +49,7 @@ def render_welcome(suggestions: Sequence[tuple[str, str]]) -> str:
 
 def _turn(turn: Turn, number: int) -> str:
     question = block("p", "question", turn.question, turn.language)
-    edit = button("edit", "edit", name="edit", text='<i class="icon edit-icon"></i>')
+    edit = icon_button("edit", "edit", "edit")
     return (
         f'<article class="turn" data-turn="{number}"><div class="asked">'
         f'<span class="unseen">{words("you_asked")}</span>'
@@ -86,12 +85,9 @@ def _reply(turn: Turn) -> str:
 
 def _acts(*, is_judged: bool = False) -> str:
     """Return the buttons under an answer: copy, try again, take back, and what the reader thinks of it."""
-    row = [button(name, name, text=f'<i class="icon {name}-icon"></i>') for name in ("copy", "retry", "undo")]
+    row = [icon_button(name, name, name) for name in ("copy", "retry", "undo")]
     if is_judged:
-        row += [
-            button("feedback", f"thumb_{name}", name=name, text=f'<i class="icon {name}-icon"></i>', value=name)
-            for name in ("up", "down")
-        ]
+        row += [icon_button("feedback", f"thumb_{name}", name, value=name) for name in ("up", "down")]
     return f'<div class="acts">{"".join(row)}</div>'
 
 
@@ -162,9 +158,8 @@ def _why(answer: Answer) -> str:
 
 def _searched(answer: Answer) -> str:
     """Say what was searched for where that is not what was asked."""
-    if answer.query in ("", answer.question):
-        return ""
-    return f'<p class="searched">{words("searched_for", query=answer.query)}</p>'
+    query = searched_for(answer)
+    return f'<p class="searched">{words("searched_for", query=query)}</p>' if query else ""
 
 
 def _notice(answer: Answer) -> str:
@@ -173,20 +168,15 @@ def _notice(answer: Answer) -> str:
 
 def _statements(answer: Answer) -> str:
     citations = {citation.n: citation for citation in answer.citations}
-
-    def language(statement: Statement) -> str:
-        cited = [citations[n].language for n in statement.citations if n in citations]
-        return cited[0] if cited else answer.language
-
     parts = []
     for (kind, _), run in groupby(
         answer.statements, key=lambda item: (item.kind, item.kind == "item" and item.citations)
     ):
         statements = list(run)
         if kind == "item":
-            parts.append(_items(statements, language(statements[0]), _chips(statements[-1], citations)))
+            parts.append(_items(statements, language_of(statements[0], answer), _chips(statements[-1], citations)))
         else:
-            parts += [_paragraph(item, language(item), _chips(item, citations)) for item in statements]
+            parts += [_paragraph(item, language_of(item, answer), _chips(item, citations)) for item in statements]
     return "".join(parts)
 
 
@@ -197,13 +187,9 @@ def _paragraph(statement: Statement, language: str, chips: str) -> str:
     return block("p", f"{statement.kind} unsupported", statement.text, language, doubt)
 
 
-_CELL_END = re.compile(r"(?:^|\s)\|(?:\s|$)")  # also of an empty first or last cell
-
-
 def _items(statements: Sequence[Statement], language: str, chips: str) -> str:
     """Return a quoted list, or a quoted table where every line has the same cells; its citation stands at its end."""
-    rows = [_CELL_END.split(statement.text) for statement in statements]
-    if len(rows) > 1 and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1:
+    if rows := table_of(statements):
         way = text_direction(" ".join(chain.from_iterable(rows)), language)
         head = "".join(f'<th scope="col">{isolated(cell, way)}</th>' for cell in rows[0])
         body = "".join(
@@ -213,7 +199,7 @@ def _items(statements: Sequence[Statement], language: str, chips: str) -> str:
             f'<div class="quoted" dir="{way}"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
             f'<p class="cited" dir="{way}">{chips}</p>'
         )
-    texts = [re.sub(r"^(?:[-•*]|\d+[.)])\s+", "", statement.text) for statement in statements]
+    texts = [without_bullet(statement.text) for statement in statements]
     items = [block("li", "item", text, language) for text in texts[:-1]]
     items.append(block("li", "item", texts[-1], language, chips))
     way = text_direction(" ".join(texts), language)
@@ -231,7 +217,7 @@ def _sources(citations: Iterable[Citation]) -> str:
 
 def _nearest(hits: Sequence[Hit]) -> str:
     rows = ""
-    for hit in hits[:_NEAREST]:
+    for hit in hits[:NEAREST]:
         passage = hit.passage
         opens = place(passage.doc_id, passage.start, passage.end, passage.text)
         text = passage.text

@@ -19,7 +19,7 @@ from rag.ui.words import WORDS
 MAX_TURNS = 200  # of one conversation
 MAX_HISTORY = 8  # turns that a question is read with
 _HITS = 12  # kept of an answer, for its explanation
-_NEAREST = 3  # whose text is kept too, where there is no answer
+NEAREST = 3  # shown, and kept with their text, where there is no answer
 _QUOTES = {"short": 1, "normal": 4, "long": 8}
 
 
@@ -42,14 +42,14 @@ class Turn:
         return replace(self, is_done=True, error="" if self.answer else "stopped")
 
 
-_ERRORS = {"", "stopped"} | {key for key, said in WORDS.items() if key.startswith("error") and "{" not in said[0]}
+ERRORS = {"stopped"} | {key for key, said in WORDS.items() if key.startswith("error") and "{" not in said[0]}
 _TURNS: TypeAdapter[list[Turn]] = TypeAdapter(list[Turn])
 
 
 def turn_to_json(turn: Turn) -> dict[str, Any]:
     """Return a turn as plain values, without the text of passages that the page does not show."""
     if turn.answer is not None:
-        shown = _NEAREST if turn.answer.abstained else 0
+        shown = NEAREST if turn.answer.abstained else 0
         hits = [_without_text(hit) if i >= shown else hit for i, hit in enumerate(turn.answer.hits[:_HITS])]
         turn = replace(turn, answer=replace(turn.answer, hits=tuple(hits)))
     (record,) = _TURNS.dump_python([turn], mode="json")
@@ -70,7 +70,7 @@ def turns_from_json(records: object) -> list[Turn]:
     turns = _TURNS.validate_python(records)
     if len(turns) > MAX_TURNS:
         raise ValueError(f"a conversation has at most {MAX_TURNS} turns, got {len(turns)}")
-    return [turn if turn.error in _ERRORS else replace(turn, error="error") for turn in turns]
+    return [turn if not turn.error or turn.error in ERRORS else replace(turn, error="error") for turn in turns]
 
 
 def answers_of(turns: Sequence[Turn]) -> list[Answer]:

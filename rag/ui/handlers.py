@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from time import monotonic
@@ -18,10 +18,10 @@ from rag.answering import follow_up_questions, opening_questions
 from rag.builder import BuildProgress, BuildReport
 from rag.config import AnswerConfig
 from rag.datatypes import Answer, Document, Scope
-from rag.errors import BuildCancelledError, IndexNotFoundError, RagError
+from rag.errors import RagError
 from rag.text import detect_language
 from rag.ui.answers import render_turns, render_welcome
-from rag.ui.conversation import MAX_HISTORY, Turn, answers_of, asked_from_json, turn_to_json, turns_from_json
+from rag.ui.conversation import Turn, answers_of, asked_from_json, turn_to_json, turns_from_json
 from rag.ui.documents import render_documents, render_progress, render_report, scope_choices
 from rag.ui.export import conversation_html, conversation_markdown
 from rag.ui.markup import render_error
@@ -64,7 +64,7 @@ class Service(Protocol):
         """Return the documents of the live index, by ``doc_id``."""
 
     def documents(self) -> list[DocumentRow]:
-        """Return the documents of the live index and of the folders."""
+        """Return the documents of the live index and of the folders; what lies in the folders where there is none."""
 
     def document_view(self, doc_id: str, start: int, end: int, *, digest: str | None = None) -> DocumentView | None:
         """Return a document opened at a quote; None if it is not there."""
@@ -239,8 +239,6 @@ class Handlers:
         """Return the list of documents, and as JSON what a question can be limited to."""
         try:
             rows = self.service.documents()
-        except IndexNotFoundError:
-            rows = []
         except RagError as error:
             return render_error(*trouble(error)), json.dumps(scope_choices([]))
         return render_documents(rows), json.dumps(scope_choices(rows), ensure_ascii=False)
@@ -261,17 +259,15 @@ class Handlers:
     def rebuild(self) -> Iterator[tuple[str, bool]]:
         """Rebuild: yields (progress or outcome, whether the documents may have changed)."""
         started: dict[str, float] = {}
-        now: Callable[[], float] = monotonic
         yield render_progress(None), False
         try:
             for event in self.service.rebuild_stream():
                 if isinstance(event, BuildReport):
                     yield render_report(event), True
                 else:
-                    elapsed = now() - started.setdefault(event.stage, now())
+                    now = monotonic()
+                    elapsed = now - started.setdefault(event.stage, now)
                     yield render_progress(event, elapsed), False
-        except BuildCancelledError as error:
-            yield render_error(*trouble(error)), True
         except RagError as error:
             yield render_error(*trouble(error)), True
         except Exception:
@@ -294,6 +290,3 @@ class Handlers:
             logger.exception("the model cannot be opened")
             return render_error("error")
         return ""
-
-
-__all__ = ["MAX_HISTORY", "Handlers", "Service", "trouble"]

@@ -106,6 +106,11 @@ def button(action: str, key: str, *, name: str = "", text: str = "", value: str 
     return f'<button type="button"{kind} data-action="{action}"{carried}>{said}</button>'
 
 
+def icon_button(action: str, key: str, shape: str, *, value: str = "") -> str:
+    """Return a button that does ``action``, shows the icon ``shape`` and says the words ``key`` unseen."""
+    return button(action, key, name=shape, text=f'<i class="icon {shape}-icon"></i>', value=value)
+
+
 def origin(title: str, heading: Sequence[str], page: int | None) -> str:
     """Return where a passage comes from: title, innermost heading, page."""
     trail = [part for part in heading if part != title][-1:]

@@ -16,7 +16,7 @@ import gradio as gr
 
 from rag.config import AnswerConfig
 from rag.ui.handlers import Handlers, Service
-from rag.ui.markup import button
+from rag.ui.markup import button, icon_button
 from rag.ui.words import WORDS, words
 
 if TYPE_CHECKING:
@@ -27,15 +27,11 @@ _SCRIPTS = ("page.js", "conversation.js", "documents.js", "settings.js", "start.
 _SCRIPT_WORDS = (  # what the browser says of its own
     "ask_placeholder", "search_conversations", "copied", "kept_full", "no_conversations", "untitled", "rename",
     "delete", "all_documents",
-    "any_language", "language_ar", "language_en", "only_this", "stop_only", "feedback_thanks", "feedback_reason",
+    "any_language", "language_ar", "language_en", "stop_only", "feedback_thanks", "feedback_reason",
     "feedback_failed", "send", "upload_added", "upload_renamed", "upload_unchanged", "upload_name", "upload_folder",
-    "upload_type", "upload_empty", "upload_large", "upload_disk", "uploading", "confirm_delete", "turns_full",
+    "upload_type", "upload_empty", "upload_large", "upload_disk", "uploading", "turns_full",
     "model_ready", "model_opening", "model_builtin", "picture",
 )  # fmt: skip
-
-
-def _icon(action: str, key: str, shape: str) -> str:
-    return button(action, key, name=shape, text=f'<i class="icon {shape}-icon"></i>')
 
 
 def _header() -> str:
@@ -46,7 +42,7 @@ def _header() -> str:
         f'<nav aria-label="Sanad">{button("view", "chat", value="chat")}'
         f"{button('view', 'documents', value='documents')}"
         f"{button('view', 'quality', value='quality')}{button('view', 'settings', value='settings')}</nav>"
-        f"<div class='tools'>{_icon('conversations', 'conversations', 'list')}"
+        f"<div class='tools'>{icon_button('conversations', 'conversations', 'list')}"
         f"{button('language', 'switch_language')}"
         f"{button('theme', 'switch_theme', text='<i class=theme-icon></i>')}</div>"
     )
@@ -70,8 +66,8 @@ def _composer(limit: int) -> str:
         f'<span class="only"></span></div>'
         f'<div class="box"><textarea rows="1" maxlength="{limit}" dir="auto" data-placeholder="ask_placeholder" '
         f'aria-label="Question · السؤال"></textarea>'
-        f"{_icon('send', 'ask', 'send')}"
-        f"{_icon('stop', 'stop', 'stop')}</div>"
+        f"{icon_button('send', 'ask', 'send')}"
+        f"{icon_button('stop', 'stop', 'stop')}</div>"
         '<p class="said" role="status" aria-live="polite"></p>'
     )
 

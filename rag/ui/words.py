@@ -58,7 +58,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "why_fused": ("معًا", "Both"),
     "stopped": ("توقفت عن الكتابة.", "Stopped here."),
     "close": ("إغلاق المصدر", "Close the source"),
-    "source_empty": ("اختر رقمًا من الجواب لترى موضعه في المستند.", "Choose a number in an answer to see its place."),
     "source_loading": ("أفتح المستند…", "Opening the document…"),
     "source_changed": (
         "تغيّر هذا المستند بعد كتابة الجواب، ولم يعد الاقتباس في موضعه. هذا نصه الحالي.",
@@ -159,7 +158,6 @@ WORDS: dict[str, tuple[str, str]] = {
     "feedback_failed": ("تعذّر حفظ رأيك.", "Your opinion could not be saved."),
     "send": ("أرسل", "Send"),
     "uploading": ("أرفع {name}…", "Uploading {name}…"),
-    "confirm_delete": ("أأحذف «{name}»؟", "Delete “{name}”?"),
     "drop_here": ("اسحب الملفات أو المجلدات إلى هنا", "Drop files or folders here"),
     "pick_files": ("اختر ملفات", "Choose files"),
     "pick_folder": ("اختر مجلدًا", "Choose a folder"),

@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from rag.datatypes import Answer, Citation, Statement
-from rag.ui.conversation import Turn
-from rag.ui.export.content import (
+from rag.ui.content import (
     blocks_of,
     numbers_of,
     one_line,
@@ -19,6 +18,7 @@ from rag.ui.export.content import (
     trouble_of,
     without_bullet,
 )
+from rag.ui.conversation import Turn
 from rag.ui.words import word
 
 # All punctuation that CommonMark lets one escape, but for what means nothing in any dialect: a mark that ends a word, a

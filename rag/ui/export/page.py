@@ -11,8 +11,7 @@ import nh3
 
 from rag.datatypes import Answer, Citation, Statement
 from rag.text import direction
-from rag.ui.conversation import Turn
-from rag.ui.export.content import (
+from rag.ui.content import (
     blocks_of,
     language_of,
     numbers_of,
@@ -20,10 +19,12 @@ from rag.ui.export.content import (
     origin_of,
     printable,
     searched_for,
+    table_of,
     time_of,
     trouble_of,
     without_bullet,
 )
+from rag.ui.conversation import Turn
 from rag.ui.markup import block, file_name, isolated, text_direction
 from rag.ui.words import WORDS, word
 
@@ -33,7 +34,6 @@ _TAGS = set(
 _ATTRIBUTES = {"*": {"class", "dir", "id", "lang"}, "a": {"aria-label", "href"}, "th": {"scope"}}
 _OWN_PLACE = re.compile(r"#c\d+-\d+")
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
-_CELL_END = re.compile(r"(?:^|\s)\|(?:\s|$)")  # also of an empty first or last cell
 _STYLE = """
 :root {
   color-scheme: light dark;
@@ -178,8 +178,7 @@ def _block(statements: Sequence[Statement], answer: Answer, number: int, languag
         if not last.is_supported:
             tail = f' <small class="doubt"><bdi>({_said("unsupported", language)})</bdi></small>'
         return block("p", last.kind, last.text, quoted_in, tail)
-    rows = [_CELL_END.split(statement.text) for statement in statements]
-    if len(rows) > 1 and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1:
+    if rows := table_of(statements):
         return _table(rows, quoted_in, tail)
     texts = [without_bullet(statement.text) for statement in statements]
     items = [block("li", "item", text, quoted_in) for text in texts[:-1]]

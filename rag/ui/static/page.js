@@ -52,6 +52,11 @@ function setTheme(theme) {
   root.dataset.theme = isDark() ? "dark" : "light";
   document.body.classList.toggle("dark", isDark());
 }
+function choose(name, set, value) {
+  keep(`sanad-${name}`, value);
+  set(value);
+  showSettings();
+}
 function setView(view) {
   root.dataset.view = view;
   for (const button of element.querySelectorAll("[data-action=view]")) {
@@ -59,7 +64,7 @@ function setView(view) {
     else button.removeAttribute("aria-current");
   }
   if (view === "documents") trigger("documents", {});
-  if (view === "quality") find("#sanad-quality iframe").src = `quality?language=${root.lang}&theme=${root.dataset.theme}`;
+  if (view === "quality") find("#sanad-quality iframe").src = "quality";
 }
 // Gradio writes the browser's language and theme on the page when it starts: the reader's own choice comes after.
 const restore = () => {
@@ -156,8 +161,8 @@ const actions = {
   close: closeSource,
   picture: showPicture,
   view: (button) => setView(button.dataset.value),
-  language: () => { keep("sanad-language", chosen.language === "ar" ? "en" : "ar"); setLanguage(read("sanad-language") || (chosen.language === "ar" ? "en" : "ar")); showSettings(); },
-  theme: () => { setTheme(isDark() ? "light" : "dark"); keep("sanad-theme", chosen.theme); showSettings(); },
+  language: () => choose("language", setLanguage, chosen.language === "ar" ? "en" : "ar"),
+  theme: () => choose("theme", setTheme, isDark() ? "light" : "dark"),
 };
 const inputs = {};
 const taken = {};

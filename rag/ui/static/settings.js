@@ -35,8 +35,8 @@ async function useModel(name) {
   if (name) place.replaceChildren(words("model_ready", { name }));
 }
 Object.assign(inputs, {
-  "interface-language": (field) => { keep("sanad-language", field.value); setLanguage(field.value); showSettings(); },
-  theme: (field) => { keep("sanad-theme", field.value); setTheme(field.value); },
+  "interface-language": (field) => choose("language", setLanguage, field.value),
+  theme: (field) => choose("theme", setTheme, field.value),
   length: (field) => { settings.length = field.value; keepSettings(); },
   top_k: Object.assign((field) => {
     settings.top_k = Number(field.value);

@@ -1,17 +1,17 @@
-"""What an exported conversation says, whatever the format."""
+"""What an answer says, whatever the format: on the page, in an exported file."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from itertools import groupby
 
 from rag.datatypes import Answer, Citation, Statement
-from rag.ui.conversation import Turn
-from rag.ui.words import WORDS
+from rag.ui.conversation import ERRORS, Turn
 
 _UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_CELL_END = re.compile(r"(?:^|\s)\|(?:\s|$)")  # also of an empty first or last cell
 _BULLET = re.compile(r"^(?:[-•*]|\d+[.)])\s+")
 
 
@@ -30,6 +30,13 @@ def without_bullet(text: str) -> str:
     return _BULLET.sub("", text)
 
 
+def table_of(items: Sequence[Statement]) -> list[list[str]]:
+    """Return the cells of a quoted table, its head first; empty where the items are no lines of the same cells."""
+    rows = [_CELL_END.split(item.text) for item in items]
+    is_table = len(rows) > 1 and len(rows[0]) > 1 and len({len(row) for row in rows}) == 1
+    return rows if is_table else []
+
+
 def time_of(exported: datetime) -> str:
     """Return when a file was made, for its reader: ``2026-07-30 11:05 UTC``."""
     return f"{exported:%Y-%m-%d %H:%M %Z}".strip()
@@ -37,8 +44,7 @@ def time_of(exported: datetime) -> str:
 
 def trouble_of(turn: Turn) -> str:
     """Return the key of the words that say why a turn has no answer."""
-    is_known = turn.error in WORDS and turn.error.startswith(("error", "stopped"))
-    return turn.error if is_known else "error"
+    return turn.error if turn.error in ERRORS else "error"
 
 
 def searched_for(answer: Answer) -> str:

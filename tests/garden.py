@@ -63,14 +63,14 @@ def browser():
 
 
 @contextmanager
-def server(folder: Path) -> Iterator[str]:
-    """Start ``app.py`` in ``folder``; yield its address."""
+def server(folder: Path, *command: str | Path, **environment: str) -> Iterator[str]:
+    """Run Python in ``folder``, by default ``app.py``; yield the address that it says it answers on."""
     log = folder / "log"
     with open(log, "w", encoding="utf-8") as output:
         process = subprocess.Popen(
-            [sys.executable, str(ROOT / "app.py"), "--port", "0"],
+            [sys.executable, *(command or (ROOT / "app.py", "--port", "0"))],
             cwd=folder,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(folder / "tmp")},
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "GRADIO_TEMP_DIR": str(folder / "tmp"), **environment},
             stdout=output,
             stderr=output,
         )
@@ -80,6 +80,7 @@ def server(folder: Path) -> Iterator[str]:
             assert process.poll() is None and time.monotonic() < until, log.read_text(encoding="utf-8")
             time.sleep(0.1)
         yield found[1]
+        assert "Traceback" not in log.read_text(encoding="utf-8")
     finally:
         process.terminate()
         try:

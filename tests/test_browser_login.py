@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import re
-import subprocess
-import sys
 import threading
-import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from garden import server
 from people import MUNA, SARA, write_users
 
 from rag.server.login import COOKIE
@@ -25,7 +22,7 @@ SERVE = """
 import sys
 from conftest import HashEmbedder
 from rag.server import serve
-ready = lambda address: print(f"at {address} now", flush=True)
+ready = lambda address: print(f"answers on {address}", flush=True)
 serve(port=0, embedder=HashEmbedder(), auth_file="users", ui=sys.argv[1] == "ui", on_ready=ready)
 """
 
@@ -34,26 +31,8 @@ serve(port=0, embedder=HashEmbedder(), auth_file="users", ui=sys.argv[1] == "ui"
 def serving(folder: Path, face: str) -> Iterator[str]:
     """Serve in a process of its own, with a login of two users and no index; yield the address."""
     write_users(folder / "users", SARA, MUNA)
-    log = folder / "log"
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "GRADIO_TEMP_DIR": str(folder / "tmp")}
-    with open(log, "w", encoding="utf-8") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVE, face], cwd=folder, env=environment, stdout=output, stderr=output
-        )
-    try:
-        until = time.monotonic() + 100
-        while not (found := re.search(r"at (http://\S+) now", log.read_text(encoding="utf-8"))):
-            assert process.poll() is None and time.monotonic() < until, log.read_text(encoding="utf-8")
-            time.sleep(0.1)
-        yield found[1]
-        assert "Traceback" not in log.read_text(encoding="utf-8")
-    finally:
-        process.terminate()
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+    with server(folder, "-c", SERVE, face, PYTHONPATH=f"{ROOT}:{ROOT / 'tests'}") as address:
+        yield address
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ import pytest
 from conftest import HashEmbedder
 
 from rag.builder import BuildProgress, BuildReport, build_index
-from rag.errors import CorpusError, IndexLockedError, IndexNotFoundError, ServerError
+from rag.errors import CorpusError, IndexLockedError, IndexNotFoundError, ModelNotFoundError, ServerError
 from rag.server import ChatService, create_app
 from rag.server.app import open_port
 from rag.server.middleware import is_loopback
@@ -468,3 +468,9 @@ def test_app_says_that_its_port_is_in_use_and_exits_with_1(tmp_path):
     assert done.returncode == 1
     assert done.stderr.strip() == f"error: port {port} is in use; choose another with --port"
     assert done.stdout == ""
+
+
+def test_readers_from_elsewhere_name_no_language_model(tmp_path):
+    service = create_app(tmp_path, ui=False, loopback_only=False).state.service
+    with pytest.raises(ModelNotFoundError, match="is not open here.*--model"):
+        service.open_model("openai:http://10.0.0.1/v1#x")

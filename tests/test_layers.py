@@ -15,8 +15,8 @@ ROOT = Path(__file__).parent.parent
 # Top row first. A package counts as one member with all its modules, which may know each other.
 ROWS = (
     ("errors", "datatypes", "config"),
-    ("text",),
-    ("metrics", "loaders", "chunking", "embedder", "reader", "generators", "store", "dictionary", "fusion"),
+    ("text", "bert"),
+    ("metrics", "loaders", "web", "chunking", "embedder", "reader", "generators", "store", "dictionary", "fusion"),
     ("lexical",),
     ("builder", "retriever"),
     ("answering", "conversation"),
@@ -31,6 +31,8 @@ HOMES = {
     "torch": ("rag.embedder", "rag.reader", "rag.generators"),
     "transformers": ("rag.embedder", "rag.reader", "rag.generators"),
     "sentence_transformers": ("rag.embedder",),
+    "onnxruntime": ("rag.bert",),
+    "tokenizers": ("rag.bert",),
     "gradio": ("rag.ui",),
 }
 

@@ -34,6 +34,7 @@ from transformers import AutoModel, AutoTokenizer
 
 from training import pairs as make
 from training.data import Pair, Sources, evaluation_wall, read_jsonl
+from training.graph import write_graph
 from training.weights import read_weights, write_weights
 
 OLD_ROWS = 30522  # the English rows of the vocabulary come first; the Arabic rows follow
@@ -420,6 +421,7 @@ def finish(args: argparse.Namespace) -> None:
     for folder in (args.out, *(path for path in args.out.rglob("*") if path.is_dir())):
         folder.chmod(0o755)  # the start may be read-only
     write_weights(args.out, half, own="encoder.safetensors")
+    write_graph(args.out)
     (args.out / "meta.json").write_text(json.dumps(meta, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for path in args.out.rglob("*.*"):
         path.chmod(0o644 if path.is_file() else 0o755)

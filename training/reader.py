@@ -35,6 +35,7 @@ from rag.text import whole_words
 from training import pairs as make
 from training.data import Sources, evaluation_wall
 from training.embedder import Masters, load_state, log, save_state, working_type
+from training.graph import write_graph
 from training.spans import Example, build, translations, written
 from training.weights import write_weights
 
@@ -206,6 +207,7 @@ def finish(args: argparse.Namespace) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json"):
         shutil.copyfile(args.start / name, args.out / name)
     AutoModelForQuestionAnswering.from_pretrained(args.out)  # what is missing in the files is said here
+    write_graph(args.out)
 
 
 def main(argv: list[str] | None = None) -> int:

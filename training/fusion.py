@@ -6,9 +6,10 @@
 A collection holds passages of both languages; a text that exists in both stands there in Arabic only, in English
 only, or in both, by lot. The loss is the cross-entropy of the right passages among each query's candidates, with
 every pair of query and answer languages counting the same; so one scale holds for all pairs. Queries are the
-questions of ARCD, SQuADShifts, TyDi QA and bilingual FAQs, and pieces of sentences out of UD-PUD and TICO-19, whose
-neighbouring lines make passages. The dictionary used here is learnt without those two, or its leg would look better
-than it is (``--dictionary`` takes one made by ``python -m training.dictionary DATA_DIR --without ud-pud tico19``).
+questions of ARCD, SQuADShifts, TyDi QA and bilingual FAQs, our own for the answerer, which seldom repeat the words of
+their passage, and pieces of sentences out of UD-PUD and TICO-19, whose neighbouring lines make passages. The dictionary
+used here is learnt without those two, or its leg would look better than it is (``--dictionary`` takes one made by
+``python -m training.dictionary DATA_DIR --without ud-pud tico19``).
 Three minutes on two cores, without the dictionary two. No evaluation text goes in; that is asserted.
 """
 
@@ -37,6 +38,7 @@ from rag.text.analyzers import terms
 from training import dictionary as dictionary_training
 from training.data import Pair, Sources, Wall, clean_question, evaluation_wall
 from training.pairs import DEV_SEED, TICO_DEV_LINES, build_dev
+from training.written import read_collections, read_questions, read_sections
 
 logger = logging.getLogger(__name__)
 
@@ -78,8 +80,8 @@ def read_texts(sources: Sources, wall: Wall, held: Wall, seed: int) -> tuple[lis
     only passages inside ``held``, its development set, are asked about, and of TICO-19 only the lines held out.
     """
     rng = np.random.default_rng(seed)
-    passages: list[Text] = []
-    queries: list[Text] = []
+    passages, queries = _ours(sources)
+    known = {passage.text for passage in passages}
     for name, split, language, most in (
         ("arcd.ar", "train", "ar", 1000),
         ("squadshifts_new_wiki.en", "all", "en", 250),
@@ -91,6 +93,8 @@ def read_texts(sources: Sources, wall: Wall, held: Wall, seed: int) -> tuple[lis
         texts = list(questions)
         unseen = {number for number, text in enumerate(texts) if held.is_inside(text)}
         for number in sorted({*rng.permutation(len(texts))[:most].tolist(), *unseen}):
+            if texts[number] in known:
+                continue
             key = f"{name}:{number}"
             passages.append(Text(language, texts[number], key, name))
             if number in unseen:
@@ -123,6 +127,20 @@ def read_texts(sources: Sources, wall: Wall, held: Wall, seed: int) -> tuple[lis
     wall.assert_clean(Pair(text.text, text.text, "fusion", text.key, text.language) for text in (*passages, *queries))
     logger.info("%s; dropped as evaluation text: %d", Counter(q.source for q in queries), len(dirty))
     return passages, queries
+
+
+def _ours(sources: Sources) -> tuple[list[Text], list[Text]]:
+    """Return the sections of the answerer's collections, behind their title and heading, and the questions on them."""
+    sections = read_sections(sources)
+    names = dict.fromkeys(name for part in read_collections("answerer").values() for name in part)
+    passages = []
+    for name in names:
+        section = sections[name]
+        context = " › ".join(dict.fromkeys(filter(None, (section.title, section.heading))))
+        text = f"{context}\n{section.text}" if context else section.text
+        passages.append(Text(section.language, text, name, "ours"))
+    asked = [asked for asked in read_questions("answerer") if asked.context in names]
+    return passages, [Text(a.language, a.question, a.context, "ours") for a in asked if a.context]
 
 
 def _bilingual_faqs(sources: Sources) -> list[tuple[str, str, tuple[str, str], tuple[str, str]]]:

@@ -7,14 +7,16 @@ settings that made it are the same too; the manifest remembers them.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import importlib.metadata
 import logging
+import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Protocol
 
@@ -25,12 +27,13 @@ from rag.chunking import embedder_texts, split_document
 from rag.config import ChunkingConfig, LoadConfig
 from rag.datatypes import Document, Passage
 from rag.embedder import Embedder, fingerprint_hash
-from rag.errors import CorpusError, IndexFormatError, IndexNotFoundError, RagError
-from rag.loaders import DocumentLoader, scan_folders, with_prefixes
+from rag.errors import BuildCancelledError, CorpusError, IndexFormatError, IndexNotFoundError, RagError
+from rag.loaders import SUPPORTED_SUFFIXES, DocumentLoader, is_archive, ocr_languages, scan_folders, with_prefixes
 from rag.store import Bm25Index, Draft, Generation, IndexStore, VectorIndex
 from rag.store.generation import LexicalIndex, bm25_file
 from rag.store.reuse import Reuse
 from rag.text.analyzers import terms
+from rag.web.shelf import source_urls
 
 _SMALLEST_BUDGET = 16
 _SHOWN_FAILURES = 3
@@ -40,7 +43,10 @@ _UNIT_TOLERANCE = 1e-3
 _STEPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "loading": (
         ("datatypes.py", "loaders/*.py", "text/*.py"),
-        ("charset-normalizer", "markdown-it-py", "pypdfium2", "python-docx", "py3langid", "trafilatura"),
+        (
+            *("charset-normalizer", "lxml", "markdown-it-py", "openpyxl", "pypdfium2", "python-docx", "python-pptx"),
+            *("py3langid", "PyYAML", "striprtf", "trafilatura"),
+        ),
     ),
     "chunking": (("datatypes.py", "chunking.py", "text/*.py"), ("py3langid",)),
     "analysis": (("datatypes.py", "text/*.py"), ("snowballstemmer",)),
@@ -99,6 +105,24 @@ class BuildProgress:
 
 
 @dataclass(frozen=True, slots=True)
+class FileReport:
+    """What became of one file of the corpus.
+
+    ``state`` is ``"added"``, ``"updated"``, ``"unchanged"`` or ``"failed"``. One that failed has a ``reason`` and no
+    ``doc_id``; the others have no ``reason``, and no ``path`` where they are part of an archive.
+    """
+
+    path: str
+    doc_id: str
+    state: str
+    passages: int = 0
+    pages: int = 0
+    language: str = ""
+    warnings: tuple[str, ...] = ()
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class BuildReport:
     """What a build did.
 
@@ -106,6 +130,7 @@ class BuildReport:
     ``unchanged`` count documents against the generation before, by doc_id and the sha256 of the file; a document
     whose file can no longer be read is among the removed. ``embedded`` counts the texts given to the embedder.
     ``warnings`` are the loaders' remarks on documents that were read, one sentence each, with the doc_id in front.
+    ``files`` is every file, the documents by doc_id, then what failed.
     """
 
     generation: str
@@ -119,6 +144,7 @@ class BuildReport:
     seconds: float
     embedded: int = 0
     warnings: tuple[str, ...] = ()
+    files: tuple[FileReport, ...] = ()
 
 
 Progress = Callable[[BuildProgress], None]
@@ -173,11 +199,12 @@ def build_index(
             pipeline=_pipeline(),
         )
         documents, sources = _load(found.files, loading, reuse, failed, tell)
+        documents = _with_urls(documents, _corpus_folders(corpus))
         if not documents:
             raise _nothing_readable(corpus, failed)
         before = {} if base is None else base.documents
         if base is not None and reuse.is_current and _files(documents) == _files(before.values()):
-            name, n_passages, n_embedded = base.name, len(base.passages), 0
+            name, passages, n_embedded = base.name, list(base.passages), 0
         else:
             passages, rows = _cut(documents, sources, reuse, encoder, budget)
             inputs, vectors, n_embedded = _embed(passages, reuse, encoder, budget, tell)
@@ -196,12 +223,11 @@ def build_index(
             name = store.write_generation(
                 draft, progress=lambda done, total, item: tell(BuildProgress("write", done, total, item))
             )
-            n_passages = len(passages)
     same_file = [d.doc_id in before and before[d.doc_id].sha256 == d.sha256 for d in documents]
     return BuildReport(
         generation=name,
         documents=len(documents),
-        passages=n_passages,
+        passages=len(passages),
         added=sum(document.doc_id not in before for document in documents),
         updated=sum(document.doc_id in before for document in documents) - sum(same_file),
         removed=len(before.keys() - {document.doc_id for document in documents}),
@@ -210,7 +236,72 @@ def build_index(
         seconds=time.perf_counter() - started,
         embedded=n_embedded,
         warnings=tuple(f"{document.doc_id}: {warning}" for document in documents for warning in document.warnings),
+        files=_file_reports(dict((doc_id, path) for path, doc_id in found.files), documents, before, passages, failed),
     )
+
+
+def _file_reports(
+    paths: Mapping[str, Path],
+    documents: Sequence[Document],
+    before: Mapping[str, Document],
+    passages: Sequence[Passage],
+    failed: Sequence[FailedFile],
+) -> tuple[FileReport, ...]:
+    counts = Counter(passage.doc_id for passage in passages)
+    reports = []
+    for document in documents:
+        old = before.get(document.doc_id)
+        reports.append(
+            FileReport(
+                path=str(paths.get(document.doc_id, "")),
+                doc_id=document.doc_id,
+                state="added" if old is None else "unchanged" if old.sha256 == document.sha256 else "updated",
+                passages=counts[document.doc_id],
+                pages=len(document.pages),
+                language=document.language,
+                warnings=document.warnings,
+            )
+        )
+    reports += [
+        FileReport(item.path, "", "failed", reason=item.reason) for item in sorted(failed, key=lambda x: x.path)
+    ]
+    return tuple(reports)
+
+
+async def abuild_index(
+    corpus: str | Path | Sequence[str | Path],
+    index_dir: str | Path = "index",
+    *,
+    embedder: Encoder | str | Path | None = None,
+    chunking: ChunkingConfig | None = None,
+    loading: LoadConfig | None = None,
+    progress: Progress | None = None,
+) -> BuildReport:
+    """Do what `build_index` does in a thread, so that the event loop goes on; takes, returns and raises the same.
+
+    ``progress`` is called in that thread. Cancelling ends the build at its next step (the file being read or the batch
+    being embedded is finished first), waits for that, and leaves the index as it was, unless the new generation had
+    gone live by then.
+    """
+    is_cancelled = threading.Event()
+
+    def tell(step: BuildProgress) -> None:
+        if is_cancelled.is_set():
+            raise BuildCancelledError("the build was cancelled; the index is as it was before")
+        if progress is not None:
+            progress(step)
+
+    build = partial(
+        build_index, corpus, index_dir, embedder=embedder, chunking=chunking, loading=loading, progress=tell
+    )
+    building = asyncio.get_running_loop().run_in_executor(None, build)
+    try:
+        return await asyncio.shield(building)
+    except asyncio.CancelledError:
+        is_cancelled.set()
+        await asyncio.wait([building])  # the lock of the index is free again when this returns
+        building.exception()  # seen: the build was to end
+        raise
 
 
 def _files(documents: Iterable[Document]) -> list[tuple[str, str]]:
@@ -228,6 +319,8 @@ def _pipeline() -> dict[str, str]:
             digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes() + b"\0")
         for library in libraries:
             digest.update(f"{library}=={importlib.metadata.version(library)}\0".encode())
+        if step == "loading":
+            digest.update(ocr_languages().encode())  # once OCR is installed, scans are read that were passed over
         fingerprints[step] = digest.hexdigest()
     return fingerprints
 
@@ -288,19 +381,46 @@ def _load(
         The documents, in order of doc_id, and for each the doc_id of the same document in the generation before;
         empty where there is none. What cannot be read is added to ``failed``.
     """
-    documents: list[Document] = []
-    sources: list[str] = []
+    found: list[tuple[Document, str]] = []
     with DocumentLoader(loading) as loader:
         for done, (path, doc_id) in enumerate(files):
             tell(BuildProgress("load", done, len(files), doc_id))
-            known = reuse.document(doc_id, _sha256(path, loading.max_bytes))
             try:
-                documents.append(replace(known, doc_id=doc_id) if known else loader.load(path, doc_id))
-                sources.append(known.doc_id if known else "")
+                if is_archive(path):
+                    for member in loader.load_archive(path, doc_id, known=reuse.document):
+                        tell(BuildProgress("load", done, len(files), doc_id))  # what ends the build ends it here too
+                        if isinstance(member, CorpusError):
+                            failed.append(FailedFile(str(member.path), member.reason))
+                        else:
+                            found.append(member)
+                    continue
+                known = reuse.document(doc_id, _sha256(path, loading.max_bytes))
+                found.append(
+                    (replace(known, doc_id=doc_id), known.doc_id) if known else (loader.load(path, doc_id), "")
+                )
             except CorpusError as error:
                 failed.append(FailedFile(str(path), error.reason))
     tell(BuildProgress("load", len(files), len(files), ""))
-    return documents, sources
+    found.sort(key=lambda pair: pair[0].doc_id)
+    return [document for document, _ in found], [source for _, source in found]
+
+
+def _with_urls(documents: list[Document], folders: Sequence[tuple[Path, str]]) -> list[Document]:
+    """Return the documents, those that ``rag add`` fetched with their address as the metadata ``url``."""
+    urls: dict[str, str] = {}
+    for folder, prefix in folders:
+        try:
+            urls |= {f"{prefix}{doc_id}": url for doc_id, url in source_urls(folder).items()}
+        except CorpusError as error:
+            logger.warning("pages of the web are indexed without their addresses: %s", error)
+    return [
+        replace(
+            document, metadata=tuple(sorted({**dict(document.metadata[:31]), "url": urls[document.doc_id]}.items()))
+        )
+        if document.doc_id in urls
+        else document
+        for document in documents
+    ]
 
 
 def _sha256(path: Path, max_bytes: int) -> str:
@@ -321,7 +441,7 @@ def _nothing_readable(corpus: str | Path | Sequence[str | Path], failed: list[Fa
     more = f"; and {len(failed) - _SHOWN_FAILURES} more" if len(failed) > _SHOWN_FAILURES else ""
     return CorpusError(
         ", ".join(map(str, folders)),
-        "no document that can be read. Put .md, .txt, .html, .docx or .pdf files there"
+        f"no document that can be read. Put files there that end in {', '.join(SUPPORTED_SUFFIXES)}"
         + (f" (refused: {shown}{more})" if failed else ""),
         failed=[(item.path, item.reason) for item in failed],
     )

@@ -7,7 +7,10 @@ Scores: higher is better. Ranks and citation numbers: 1-based.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+_LIST_COMMA = re.compile(r"\s*[,،;؛]\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +38,9 @@ class Document:
 
     ``doc_id`` is the file's path under its corpus folder, with ``/``. ``headings`` and ``pages`` are in text
     order and may be empty. ``sha256`` is of the file's bytes. ``warnings`` say what a reader of the build
-    report should know (for instance an encoding that was guessed), one sentence each.
+    report should know (for instance an encoding that was guessed), one sentence each. ``metadata`` is what the
+    file says of itself beside its title, such as ``("author", "...")``, ``("date", "2026-01-31")`` and
+    ``("tags", "one, two")``: at most 32 pairs, sorted by key; keys are lower case.
     """
 
     doc_id: str
@@ -46,6 +51,7 @@ class Document:
     headings: tuple[Heading, ...] = ()
     pages: tuple[Page, ...] = ()
     warnings: tuple[str, ...] = ()
+    metadata: tuple[tuple[str, str], ...] = ()
 
     def heading_path(self, offset: int) -> tuple[str, ...]:
         """Return the headings in force at ``offset``, outermost first; empty above the first heading."""
@@ -57,6 +63,18 @@ class Document:
                 path.pop()
             path.append(heading)
         return tuple(heading.text for heading in path)
+
+    def has(self, key: str, value: str) -> bool:
+        """Return whether the metadata holds a value under a key, alone or as an item of a list such as ``"one, two"``.
+
+        Upper and lower case are not told apart.
+        """
+        wanted = value.strip().casefold()
+        return any(
+            wanted == own.casefold() or wanted in map(str.casefold, _LIST_COMMA.split(own))
+            for own_key, own in self.metadata
+            if own_key == key.strip().casefold()
+        )
 
     def page_at(self, offset: int) -> int | None:
         """Return the 1-based number of the page that holds ``offset``; None if the document has no pages."""
@@ -120,18 +138,27 @@ class Scope:
     """Which documents a question is asked of; an empty field leaves all in.
 
     A ``collection`` is a folder of the corpus, such as ``"articles"`` or ``"articles/2026"``, with all below it.
-    ``language`` is an ISO 639-1 code.
+    ``language`` is an ISO 639-1 code. ``metadata`` holds pairs of key and value, all of which a document must have; see
+    `Document.has`.
     """
 
     collection: str = ""
     language: str = ""
     doc_ids: frozenset[str] = frozenset()
+    metadata: tuple[tuple[str, str], ...] = ()
 
     def holds(self, doc_id: str) -> bool:
         """Return whether a document is in the collection and among the documents; its language is not looked at."""
         return (not self.collection or doc_id.startswith(f"{self.collection}/")) and (
             not self.doc_ids or doc_id in self.doc_ids
         )
+
+    def admits(self, document: Document) -> bool:
+        """Return whether a document is held and has the metadata; its language is not looked at.
+
+        A document can have passages in another language than its own.
+        """
+        return self.holds(document.doc_id) and all(document.has(key, value) for key, value in self.metadata)
 
 
 @dataclass(frozen=True, slots=True)

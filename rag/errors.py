@@ -9,6 +9,7 @@ RagError                    the state of the world is wrong; ``str(error)`` says
 ├── BuildCancelledError     a build was ended on request; the index is as it was before
 ├── ModelNotFoundError      an embedder, reader or language model cannot be opened
 ├── GeneratorError          a language model, or its server, failed while it wrote
+├── FetchError              a page of the web cannot be fetched; carries ``url`` and ``reason``
 └── ServerError             the server cannot start (for instance its port is taken)
 
 A caller's own mistake (``top_k=0``) is a ``ValueError`` or ``TypeError``, never a ``RagError``.
@@ -66,6 +67,20 @@ class ModelNotFoundError(RagError):
 
 class GeneratorError(RagError):
     """A language model, or its server, failed while it wrote."""
+
+
+class FetchError(RagError):
+    """A page of the web cannot be fetched.
+
+    Args:
+        url: Its address.
+        reason: What is wrong with it, one sentence, without the address.
+    """
+
+    def __init__(self, url: str, reason: str) -> None:
+        self.url = url
+        self.reason = reason
+        super().__init__(f"{url}: {reason}")
 
 
 class ServerError(RagError):

@@ -6,10 +6,13 @@ The key sets are a contract that other programs rely on; a new key is a minor ve
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
 
-from rag.builder import BuildReport
 from rag.datatypes import Answer, Citation, Hit
+
+if TYPE_CHECKING:
+    from rag.builder import BuildReport
 
 
 def hit_json(hit: Hit) -> dict[str, Any]:
@@ -85,4 +88,5 @@ def build_json(report: BuildReport) -> dict[str, Any]:
         "unchanged": report.unchanged,
         "failed": [{"path": str(failed.path), "reason": failed.reason} for failed in report.failed],
         "seconds": round(report.seconds, 3),
+        "files": [{**asdict(file), "warnings": list(file.warnings)} for file in report.files],
     }

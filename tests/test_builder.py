@@ -370,11 +370,11 @@ def test_a_corpus_without_a_readable_document_keeps_the_old_index(tmp_path, buil
 
 def test_bad_files_are_reported_by_path_and_reason_and_stop_nothing(build, corpus, store, make_corpus):
     make_corpus(
-        corpus, {"bad.pdf": b"%PDF-1.7 broken", "blank.txt": "", "data.csv": "a,b", "binary.txt": bytes(range(32)) * 99}
+        corpus, {"bad.pdf": b"%PDF-1.7 broken", "blank.txt": "", "data.xyz": "a,b", "binary.txt": bytes(range(32)) * 99}
     )
     report = build()
     assert list(store.open_current().documents) == sorted(FILES)
-    assert [Path(item.path).name for item in report.failed] == ["bad.pdf", "binary.txt", "blank.txt", "data.csv"]
+    assert [Path(item.path).name for item in report.failed] == ["bad.pdf", "binary.txt", "blank.txt", "data.xyz"]
     assert all(item.path.startswith(str(corpus)) and item.reason for item in report.failed)
     assert isinstance(report.failed[0], FailedFile)
     assert build().failed == report.failed  # and again, although nothing changed

@@ -6,32 +6,9 @@ import subprocess
 import sys
 
 import pytest
+from cli_runs import run_on_folder, small_folder  # noqa: F401  (fixtures)
 
 from rag.cli import main
-
-EMAIL = "# Email\n\nA welcome message should leave within one hour of the subscription.\n"
-ARABIC = "# الميزانية\n\nتوضع ميزانية التسويق من الهدف إلى الوراء، ثم توزع على القنوات.\n"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cli")
-    (folder / "corpus" / "ar").mkdir(parents=True)
-    (folder / "corpus" / "email.md").write_text(EMAIL, encoding="utf-8")
-    (folder / "corpus" / "ar" / "budget.md").write_text(ARABIC, encoding="utf-8")
-    assert main(["build", str(folder / "corpus"), "--index-dir", str(folder / "index")]) == 0
-    return folder
-
-
-@pytest.fixture
-def run(folder, capsys):
-    def run(*args, index=True):
-        where = ["--index-dir", str(folder / "index")] if index else []
-        status = main([*args, *where])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
 
 
 def test_build_reports_as_the_contract_says(run, folder):
@@ -41,7 +18,8 @@ def test_build_reports_as_the_contract_says(run, folder):
     report = json.loads(out)
     assert status == 0
     assert set(report) == {
-        "generation", "documents", "passages", "added", "updated", "removed", "unchanged", "failed", "seconds",
+        "generation", "documents", "passages", "added", "updated", "removed", "unchanged", "failed", "files",
+        "seconds",
     }  # fmt: skip
     assert (report["documents"], report["unchanged"]) == (2, 2)
     assert report["failed"][0]["path"].endswith("broken.pdf")
@@ -230,7 +208,46 @@ def test_a_port_in_use_is_said_before_any_model_is_loaded(folder):
     assert "--port" in done.stderr and "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("args", [[], ["search"], ["search", "q", "-k", "0"], ["nothing"], ["ask", "q", "--colour"]])
+def test_serve_hands_on_what_its_flags_say(monkeypatch, tmp_path):
+    import inspect
+
+    import rag.server
+
+    signature, calls = inspect.signature(rag.server.serve), []
+    monkeypatch.setattr(rag.server, "serve", lambda *args, **named: calls.append(signature.bind(*args, **named)))
+    assert main(["serve"]) == 0
+    assert "max_concurrent" not in calls[0].arguments  # the server's own number
+    flags = ["--api-key-file", "keys", "--cors-origin", "https://a.example", "--cors-origin", "https://b.example"]
+    assert main(["serve", *flags, "--log-questions", "--max-concurrent", "3", "--auth-file", "users"]) == 0
+    given = calls[1].arguments
+    assert (given["api_key_file"], given["auth_file"], given["max_concurrent"]) == ("keys", "users", 3)
+    assert given["cors_origins"] == ["https://a.example", "https://b.example"]
+    assert given["log_questions"] is True
+
+
+def test_keys_that_cannot_be_read_are_named(tmp_path, capsys):
+    assert main(["serve", "--port", "0", "--api-key-file", str(tmp_path / "keys")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: the file of keys {tmp_path}/keys cannot be read") and error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["search"],
+        ["search", "q", "-k", "0"],
+        ["nothing"],
+        ["ask", "q", "--colour"],
+        ["ask", "q", "--language", "Arabic"],
+        ["ask", "q", "--metadata", "author"],
+        ["bundle", "bundle.zip"],
+        ["bundle", "no/such/folder/b.tar.gz"],
+        ["bundle", "b.tar.gz", "--no-wheels", "--wheels", "."],
+        ["completion", "fish"],
+        ["serve", "--max-concurrent", "0"],
+    ],
+)
 def test_wrong_usage_exits_with_2(args, capsys):
     with pytest.raises(SystemExit) as exit_:
         main(args)
@@ -238,12 +255,57 @@ def test_wrong_usage_exits_with_2(args, capsys):
     assert "usage: rag" in capsys.readouterr().err
 
 
+def test_a_question_loads_neither_the_server_nor_what_it_does_not_need(folder):
+    code = (
+        "import sys, rag.cli\n"
+        "assert rag.cli.main(sys.argv[1:]) == 0\n"
+        "heavy = {'torch', 'transformers', 'sentence_transformers', 'gradio', 'fastapi', 'openai', 'mcp', 'rag.server',"
+        " 'rag.ui', 'rag.evaluation', 'trafilatura', 'prompt_toolkit', 'watchfiles', 'shtab'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    index = ["--index-dir", str(folder / "index")]
+    for command in (["ask", "When should a welcome message leave?"], ["search", "welcome"]):
+        done = subprocess.run(
+            [sys.executable, "-c", code, *command, *index], capture_output=True, text=True, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_filters_say_which_documents_are_looked_in(run):
+    question = "When should a welcome message leave?"
+    assert json.loads(run("ask", question, "--language", "ar", "--json")[1])["abstained"]
+    assert json.loads(run("ask", question, "--collection", "ar/", "--json")[1])["abstained"]
+    assert json.loads(run("ask", question, "--doc-id", "email.md", "--json")[1])["citations"][0]["doc_id"] == "email.md"
+    for filters in (["--language", "ar"], ["--collection", "ar"], ["--doc-id", "ar/budget.md"]):
+        hits = json.loads(run("search", question, *filters, "--json")[1])["hits"]
+        assert {hit["doc_id"] for hit in hits} == {"ar/budget.md"}
+
+
+@pytest.mark.parametrize(
+    ("filters", "message"),
+    [
+        (["--language", "fr"], "the index has nothing in 'fr'; it has"),
+        (["--collection", "er"], "the index has no folder 'er'; it has ar"),
+        (["--doc-id", "mail.md"], "the index has no document 'mail.md'"),
+        (["--doc-id", "email.md", "--collection", "ar"], "no document passes all the filters"),
+        (["--metadata", "author=Nobody"], "no document passes all the filters"),
+    ],
+)
+@pytest.mark.parametrize("command", ["ask", "search"])
+def test_a_filter_that_leaves_nothing_is_named(run, command, filters, message):
+    status, out, err = run(command, "question", *filters)
+    assert (status, out) == (1, "")
+    assert err.startswith(f"error: {message}") and err.count("\n") == 1
+
+
 def test_help_and_import_load_nothing_heavy():
     code = (
         "import sys, rag, rag.cli\n"
         "try: rag.cli.main(['--help'])\n"
         "except SystemExit: pass\n"
-        "heavy = {'torch', 'transformers', 'sentence_transformers', 'faiss', 'gradio', 'numpy'} & set(sys.modules)\n"
+        "heavy = {'torch', 'transformers', 'sentence_transformers', 'onnxruntime', 'faiss', 'gradio', 'numpy',"
+        " 'fastapi', 'openai', 'rich', 'prompt_toolkit', 'watchfiles', 'shtab', 'bidi', 'mcp', 'httpx',"
+        " 'rag.server', 'rag.ui', 'rag.embedder', 'rag.store'} & set(sys.modules)\n"
         "assert not heavy, heavy\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, timeout=60)

@@ -156,14 +156,14 @@ def test_the_corpus_folder_may_be_the_upload_folder_too(service, embedder):
 def test_what_a_build_could_not_read_is_kept_with_its_reason_until_the_file_changes(service, embedder):
     corpus = service.corpus_dirs[0]
     service.save_upload("broken.pdf", b"%PDF-1.7\nnothing of a PDF")
-    (corpus / "table.xlsx").write_bytes(b"PK")
+    (corpus / "table.xyz").write_bytes(b"PK")
     service.rebuild()
     again = ChatService(service.index_dir, corpus_dirs=[corpus], embedder=embedder)
     for one in (service, again):
         broken = row_of(one, "uploads/broken.pdf")
         assert (broken.state, broken.passages, broken.is_deletable) == ("failed", 0, True)
         assert "damaged" in broken.error and str(corpus) not in broken.error
-        assert "unsupported format .xlsx" in row_of(one, "table.xlsx").error
+        assert "unsupported format .xyz" in row_of(one, "table.xyz").error
     assert json.loads((service.index_dir / FAILED_FILE).read_text("utf-8"))["failed"][0]["doc_id"] == broken.doc_id
     (corpus / "uploads" / "broken.pdf").write_bytes(PDF)
     assert states(again)["uploads/broken.pdf"] == "waiting"

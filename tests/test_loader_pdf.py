@@ -9,6 +9,8 @@ import pytest
 from rag.loaders import pdf
 from rag.loaders.bidi import is_mirrored_arabic, read_line, repair_brackets
 from rag.loaders.blocks import UnreadableError
+from rag.loaders.pdf_glyphs import Glyph, PageGlyphs, Row
+from rag.loaders.pdf_lines import page_lines
 
 CORPUS = Path(__file__).parents[1] / "corpus"
 
@@ -133,6 +135,62 @@ def test_presentation_forms_become_letters():
     shapes = "\ufe8d\ufedf\ufe98\ufeb4\ufeee\ufbfe\ufed6"  # التسويق in shapes, with one Farsi yeh form
     parsed = parse(make_pdf([rtl(500, 700, 12, shapes)]))
     assert parsed.text.startswith("التسو") and not any("\ufb50" <= char <= "\ufeff" for char in parsed.text)
+
+
+WORDS = "التسويق الرقمي هو الترويج للمنتجات عبر القنوات التي يصل بها الناس إلى الشبكة في كل يوم"
+
+
+def lines_of(text: str, count: int) -> list[tuple[float, float, float, str]]:
+    return [word for number in range(count) for word in rtl(580, 780 - 16 * number, 10, text)]
+
+
+def test_arabic_with_exchanged_letters_is_called_damaged_and_arabic_is_not():
+    letters = "ابتثجحخدذرزسشصضطظعغفقكلمنهوي"
+    damaged = WORDS.translate(str.maketrans(letters, letters[9:] + letters[:9]))
+    assert parse(make_pdf([lines_of(WORDS, 8)])).warnings == ()
+    (warning,) = parse(make_pdf([lines_of(damaged, 8)])).warnings
+    assert warning.startswith("its text layer looks damaged (only ") and warning.endswith("consider OCR")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("ÇáÊÓæíÞ ÇáÑÞãí åæ ÇáÊÑæíÌ ááãäÊÌÇÊ ÚÈÑ ÇáÞäæÇÊ", "accented Latin ones, as in Arabic of a wrong code page"),
+        ("Élève, où étés-vous? À la fenêtre: déjà près du théâtre à côté", ""),
+        ("Äpfel für Öfen, überall große Größe", ""),
+    ],
+)
+def test_letters_of_a_wrong_code_page_are_told_from_french_and_german(line, reason):
+    warnings = parse(make_pdf([[(40, 780 - 16 * n, 10, line) for n in range(6)]])).warnings
+    assert reason in warnings[0] if reason else warnings == ()
+
+
+def test_letters_set_apart_are_called_damaged():
+    letters = WORDS.replace(" ", "")
+    page = [(40, 780 - 16 * n, 10, " ".join(letters[n:][::-1])) for n in range(3)]
+    (warning,) = parse(make_pdf([page])).warnings
+    assert "of its Arabic words are single letters" in warning
+
+
+def line_of(*glyphs: Glyph) -> str:
+    """The text of a right-to-left line of the size 10."""
+    page = PageGlyphs(1, [Row(list(glyphs), 700, 10, 400)], right_letters=len(glyphs))
+    (line,) = page_lines(page)
+    return line.text
+
+
+@pytest.mark.parametrize("letter", "اىي")
+def test_a_lam_drawn_in_one_glyph_with_the_letter_after_it_comes_first(letter):
+    both = [Glyph(letter, 1, 100, 700, 100, 105), Glyph("ل", 2, 100, 700, 105, 106)]
+    assert line_of(*both, Glyph("إ", 0, 106, 700, 106, 109)) == f"إل{letter}"
+
+
+@pytest.mark.parametrize(("gap", "text"), [(2.7, "ما تُ"), (1.8, "ماتُ")])
+def test_a_space_before_a_letter_whose_box_is_that_of_its_mark(gap, text):
+    marked = [Glyph("ت", 2, 100, 706, 100, 102, word=1), Glyph("\u064f", 3, 100, 706, 100, 102, word=1)]
+    left = 102 + gap
+    rest = [Glyph("ا", 1, left, 700, left, left + 3), Glyph("م", 0, left + 3, 700, left + 3, left + 8)]
+    assert line_of(*rest, *marked) == text
 
 
 def test_mirrored_arabic_is_turned_and_reported():

@@ -201,6 +201,7 @@ def test_an_index_without_passages_finds_nothing(tmp_path, fake_embedder):
         store.write_generation(draft)
     retriever = Retriever.open(tmp_path, embedder=fake_embedder)
     assert retriever.search("anything") == []
+    assert retriever.search(["any", "thing"], diversity=0.5, metadata={"author": "Jane"}) == [[], []]
     assert retriever.snapshot().background("anything") == 0
 
 
@@ -231,7 +232,7 @@ def test_a_rebuild_is_followed_and_a_snapshot_is_not_disturbed(tmp_path, write_i
     changed = {**CORPUS, "en/new.txt": "Retargeting shows an ad again to former visitors."}
     name = write_index(tmp_path, changed)
     assert retriever.snapshot() is old  # looked at less than half a second ago
-    monkeypatch.setattr("rag.retriever._LOOK_INTERVAL_S", 0.0)
+    monkeypatch.setattr("rag.retriever.live._LOOK_INTERVAL_S", 0.0)
     new = retriever.snapshot()
     assert new.generation.name == name
     assert ids(new.search("retargeting visitors"))[0] == "en/new.txt"
@@ -258,7 +259,7 @@ def test_the_index_is_looked_at_twice_a_second_at_most(retriever, monkeypatch):
 
 
 def test_a_damaged_rebuild_is_left_alone_with_one_warning(tmp_path, write_index, retriever, monkeypatch, caplog):
-    monkeypatch.setattr("rag.retriever._LOOK_INTERVAL_S", 0.0)
+    monkeypatch.setattr("rag.retriever.live._LOOK_INTERVAL_S", 0.0)
     before = retriever.search("marketing")
     name = write_index(tmp_path, {"en/only.txt": "Only this is left."})
     path = tmp_path / name / "vectors.faiss"
@@ -275,7 +276,7 @@ def test_a_damaged_rebuild_is_left_alone_with_one_warning(tmp_path, write_index,
 
 
 def test_a_vanished_index_is_served_on_with_one_warning(tmp_path, retriever, monkeypatch, caplog):
-    monkeypatch.setattr("rag.retriever._LOOK_INTERVAL_S", 0.0)
+    monkeypatch.setattr("rag.retriever.live._LOOK_INTERVAL_S", 0.0)
     before = retriever.search("marketing")
     (tmp_path / "CURRENT").rename(tmp_path / "away")
     with caplog.at_level(logging.WARNING):
@@ -301,7 +302,7 @@ def test_another_embedder_is_refused_with_both_names_and_the_remedy(tmp_path, wr
 def test_a_rebuild_with_another_embedder_is_not_followed(
     tmp_path, write_index, retriever, fake_embedder, monkeypatch, caplog
 ):
-    monkeypatch.setattr("rag.retriever._LOOK_INTERVAL_S", 0.0)
+    monkeypatch.setattr("rag.retriever.live._LOOK_INTERVAL_S", 0.0)
     before = retriever.search("marketing")
     monkeypatch.setattr(fake_embedder, "seed", 5)
     write_index(tmp_path, {"en/only.txt": "Only this is left."})
@@ -322,7 +323,7 @@ def test_no_index_and_a_damaged_index_are_named(tmp_path, write_index, fake_embe
 def test_readers_in_many_threads_see_whole_generations_while_the_index_is_rebuilt(
     tmp_path, write_index, fake_embedder, monkeypatch
 ):
-    monkeypatch.setattr("rag.retriever._LOOK_INTERVAL_S", 0.0)
+    monkeypatch.setattr("rag.retriever.live._LOOK_INTERVAL_S", 0.0)
 
     def stamped(number):
         return {f"en/{n}.txt": f"generation{number} budget plan {n}" for n in range(8)}

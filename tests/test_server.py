@@ -18,8 +18,8 @@ from conftest import HashEmbedder
 from rag.builder import BuildProgress, BuildReport, build_index
 from rag.errors import CorpusError, IndexLockedError, IndexNotFoundError, ModelNotFoundError, ServerError
 from rag.server import ChatService, create_app
-from rag.server.app import open_port
 from rag.server.middleware import is_loopback
+from rag.server.process import open_port
 from rag.server.uploads import UploadError, safe_name, save_upload
 
 ROOT = Path(__file__).parent.parent
@@ -239,7 +239,7 @@ def test_every_answer_carries_the_security_headers(served):
 def test_other_sites_are_refused(served, headers):
     reply = request(served, "POST", "/api/search", json={"query": "kettle"}, headers=headers)
     assert reply.status_code == 403
-    assert set(reply.json()["error"]) == {"message", "remedy"}
+    assert set(reply.json()["error"]) == {"type", "message", "remedy"}
 
 
 @pytest.mark.parametrize("host", ["localhost:7860", "127.0.0.1", "[::1]:7860", "LOCALHOST"])

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections import abc
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Sequence
+from contextlib import aclosing
 from itertools import islice
 
 from rag.answering.abstention import answerability_features
+from rag.answering.background import in_background
 from rag.answering.citations import verify
 from rag.answering.evidence import TermMatcher, candidates_of, holds_definition
 from rag.answering.extractive import abstention, compose, to_markdown
@@ -27,6 +30,8 @@ from rag.text.language import UNDETERMINED
 
 _WIDER = 30  # passages looked through for a definition
 _NEAREST = 3  # passages shown when there is no answer
+
+Answers = abc.Generator[Answer, None, None]
 
 
 class Stopwatch:
@@ -103,8 +108,26 @@ class Chatbot:
         Raises:
             ValueError: The question is empty or too long.
             RagError: The index cannot be read.
+            RuntimeError: The retriever is closed.
         """
         *_, whole = self._growing(question, history, scope or Scope(), config or self.config)
+        return whole
+
+    async def aask(
+        self,
+        question: str,
+        history: Sequence[Answer] = (),
+        *,
+        scope: Scope | None = None,
+        config: AnswerConfig | None = None,
+    ) -> Answer:
+        """Do what `ask` does in a thread, so that the event loop goes on; takes, returns and raises the same.
+
+        Cancelling it takes effect at once; a language model stops after the statement it is writing.
+        """
+        growing = self._growing(question, history, scope or Scope(), config or self.config)
+        async with aclosing(in_background(growing)) as answers:
+            *_, whole = [answer async for answer in answers]
         return whole
 
     def stream(
@@ -120,15 +143,32 @@ class Chatbot:
         A citation number never changes from one to the next, unless the last one has a ``notice``: quotes then took
         the place of what a language model had begun. Takes and raises what `ask` does.
         """
-        for answer in self._growing(question, history, scope or Scope(), config or self.config):
+        return self._stream(question, history, scope or Scope(), config or self.config)
+
+    def astream(
+        self,
+        question: str,
+        history: Sequence[Answer] = (),
+        *,
+        scope: Scope | None = None,
+        config: AnswerConfig | None = None,
+    ) -> AsyncGenerator[Answer, None]:
+        """Do what `stream` does in a thread, so that the event loop goes on: ``async for answer in bot.astream(...)``.
+
+        Who leaves the loop early closes the generator (``contextlib.aclosing``) or is cancelled; both take effect at
+        once, and a language model stops after the statement it is writing.
+        """
+        return in_background(self._stream(question, history, scope or Scope(), config or self.config))
+
+    def _stream(self, question: str, history: Sequence[Answer], scope: Scope, config: AnswerConfig) -> Answers:
+        """Yield growing answers, also where the answer is made of quotes."""
+        for answer in self._growing(question, history, scope, config):
             if not answer.model:
                 yield from _growing_quotes(answer)
             else:
                 yield answer
 
-    def _growing(
-        self, question: str, history: Sequence[Answer], scope: Scope, config: AnswerConfig
-    ) -> Iterator[Answer]:
+    def _growing(self, question: str, history: Sequence[Answer], scope: Scope, config: AnswerConfig) -> Answers:
         """Yield the answer of quotes whole, or what a language model writes as it grows."""
         clock = Stopwatch()
         limit = config.max_question_characters
@@ -158,8 +198,9 @@ class Chatbot:
         self, question: Question, snapshot: Snapshot, scope: Scope, config: AnswerConfig, clock: Stopwatch
     ) -> Answer:
         doc_ids = None
-        if scope.collection or scope.doc_ids:
-            doc_ids = [doc_id for doc_id in snapshot.generation.documents if scope.holds(doc_id)]
+        if scope.collection or scope.doc_ids or scope.metadata:
+            documents = snapshot.generation.documents
+            doc_ids = [doc_id for doc_id, document in documents.items() if scope.admits(document)]
         hits = retrieve(question, snapshot, top_k=config.top_k, doc_ids=doc_ids, language=scope.language)
         clock.lap("retrieve")
         matcher = TermMatcher(question, snapshot.idf, snapshot.translate)

@@ -7,6 +7,8 @@ import getpass
 import sys
 from pathlib import Path
 
+from rag.cli.terminal import add_json_argument, print_json
+
 
 def add_user_arguments(parser: argparse.ArgumentParser) -> None:
     """Add ``add``, ``remove`` and ``list`` under ``rag user``."""
@@ -20,6 +22,7 @@ def add_user_arguments(parser: argparse.ArgumentParser) -> None:
         if action != "list":
             command.add_argument("name", metavar="NAME")
         command.add_argument("--auth-file", type=Path, required=True, metavar="FILE", help="the file of users")
+        add_json_argument(command)
 
 
 def run_user(args: argparse.Namespace) -> int:
@@ -27,16 +30,24 @@ def run_user(args: argparse.Namespace) -> int:
     from rag.server.users import add_user, clean_name, read_users, remove_user
 
     if args.action == "list":
-        for name in read_users(args.auth_file):
-            print(name)
+        names = list(read_users(args.auth_file))
+        _say(args, "\n".join(names), {"users": names})
     elif args.action == "remove":
         remove_user(args.auth_file, args.name)
-        print(f"{args.name} is no user of {args.auth_file} any more")
+        _say(args, f"{args.name} is no user of {args.auth_file} any more", {"removed": args.name})
     else:
         name = clean_name(args.name)
         is_new = add_user(args.auth_file, name, _password(name))
-        print(f"{name} is now a user of {args.auth_file}" if is_new else f"{name} has a new password")
+        text = f"{name} is now a user of {args.auth_file}" if is_new else f"{name} has a new password"
+        _say(args, text, {"name": name, "is_new": is_new})
     return 0
+
+
+def _say(args: argparse.Namespace, text: str, value: dict[str, object]) -> None:
+    if args.json:
+        print_json(value)
+    elif text:
+        print(text)
 
 
 def _password(name: str) -> str:

@@ -8,8 +8,13 @@ no control characters. Offsets are counted here and nowhere else.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rag.loaders.ocr import Recogniser
 
 # C0 and C1 controls without tab and newline, DEL, lone surrogates and the two "not a character" marks.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
@@ -22,9 +27,16 @@ _BLANK_LINES = re.compile(r"\n{2,}")
 
 TITLE_CHARACTERS = 200
 _NO_TITLE = re.compile(
-    r"(?:microsoft word\b.*|untitled.*|word document|document ?\d*|title|about:blank|بلا عنوان)\Z", re.IGNORECASE
+    r"(?:microsoft (?:word|excel|powerpoint)\b.*|powerpoint presentation|presentation|untitled.*|word document"
+    r"|document ?\d*|title|about:blank|بلا عنوان)\Z",
+    re.IGNORECASE,
 )
-_FILE_NAME = re.compile(r"\.(?:docx?|pdf|html?|odt|rtf|txt|indd|pages)\Z", re.IGNORECASE)
+_FILE_NAME = re.compile(r"\.(?:docx?|pptx?|xlsx?|pdf|html?|od[tsp]|rtf|txt|csv|indd|pages)\Z", re.IGNORECASE)
+
+_METADATA_KEYS = 32
+_KEY_CHARACTERS = 64
+_VALUE_CHARACTERS = 1_000
+_DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(?=[T ]\d)")
 
 
 class UnreadableError(Exception):
@@ -50,14 +62,31 @@ class Block:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What one file may hold: code points of text, pages, cells with a value in all its tables together.
+
+    ``recogniser`` reads the pages of it that are scans; None where OCR is not installed.
+    """
+
+    max_characters: int
+    max_pages: int
+    max_cells: int
+    recogniser: Recogniser | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Parsed:
-    """A file as text. Headings are ``(level, start, end)``, pages ``(number, start, end)``, both in text order."""
+    """A file as text. Headings are ``(level, start, end)``, pages ``(number, start, end)``, both in text order.
+
+    ``metadata`` is what the file says of itself beside its title, as it stands there; the worker bounds it.
+    """
 
     title: str
     text: str
     headings: tuple[tuple[int, int, int], ...] = ()
     pages: tuple[tuple[int, int, int], ...] = ()
     warnings: tuple[str, ...] = ()
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_length(text: str, max_characters: int) -> None:
@@ -68,6 +97,23 @@ def check_length(text: str, max_characters: int) -> None:
     """
     if len(text) > max_characters:
         raise UnreadableError(f"it holds {len(text):,} characters, more than {max_characters:,}; split it")
+
+
+def bounded(metadata: Mapping[str, str]) -> dict[str, str]:
+    """Return metadata fit to be kept: at most 32 keys of 64 characters, values of 1,000, each on one line, none empty.
+
+    Keys are folded to lower case; the first ones are kept, and of two that are equal the first one. ``date`` becomes
+    ``YYYY-MM-DD`` where it holds a whole date and a time.
+    """
+    kept: dict[str, str] = {}
+    for raw_key, raw_value in metadata.items():
+        key = one_line(raw_key).casefold()[:_KEY_CHARACTERS].strip()
+        value = one_line(raw_value)[:_VALUE_CHARACTERS].strip()
+        if key == "date" and (day := _DAY.match(value)):
+            value = day[1]
+        if key and value and key not in kept and len(kept) < _METADATA_KEYS:
+            kept[key] = value
+    return kept
 
 
 def clean(text: str) -> str:
@@ -115,18 +161,20 @@ def is_plausible_title(title: str) -> bool:
 def compose(
     blocks: Sequence[Block],
     *,
-    title: str = "",
+    title: str | None = "",
     warnings: Sequence[str] = (),
     page_numbers: Sequence[int] = (),
+    metadata: Mapping[str, str] = MappingProxyType({}),
 ) -> Parsed:
     """Write ``blocks`` as the text of one document.
 
     Args:
         blocks: In reading order. Blocks without text are left out.
         title: Title from the file's own metadata; empty if it has none. A heading at the very top or the first one of
-            level 1 follows, then nothing (the caller then takes the file's name).
+            level 1 follows, then nothing (the caller then takes the file's name). None where no heading names it.
         warnings: Carried over; a warning about hidden characters is added where it applies.
         page_numbers: Every page of a paged document, blank ones too. Empty for other formats.
+        metadata: What the file says of itself beside its title; see `rag.loaders.metadata`.
 
     Returns:
         The text with headings and pages; ``pages`` tile the text in page order.
@@ -162,11 +210,29 @@ def compose(
         previous = block.kind
     notes = [*warnings, *_hidden_warning(hidden)]
     return Parsed(
-        title=(one_line(title) or first_heading)[:TITLE_CHARACTERS].strip(),
+        title=("" if title is None else one_line(title) or first_heading)[:TITLE_CHARACTERS].strip(),
         text="".join(parts),
         headings=tuple(headings),
         pages=_tile_pages(page_numbers, page_starts, length),
         warnings=tuple(notes),
+        metadata=dict(metadata),
+    )
+
+
+def append(parsed: Parsed, other: Parsed, *, heading: str) -> Parsed:
+    """Return a document with another one as a section at its end; pages and title of the other are left out."""
+    start = len(parsed.text) + 2 if parsed.text else 0
+    inner = start + len(heading) + 2
+    gap = "\n\n" if parsed.text else ""
+    return replace(
+        parsed,
+        text=f"{parsed.text}{gap}{heading}\n\n{other.text}",
+        headings=(
+            *parsed.headings,
+            (2, start, start + len(heading)),
+            *((level + 2, first + inner, last + inner) for level, first, last in other.headings),
+        ),
+        warnings=(*parsed.warnings, *(f"{heading}: {warning}" for warning in other.warnings)),
     )
 
 

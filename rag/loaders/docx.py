@@ -20,8 +20,9 @@ from docx.opc.constants import RELATIONSHIP_TYPE
 from docx.opc.exceptions import PackageNotFoundError
 from lxml import etree  # type: ignore[import-untyped]
 
-from rag.loaders.blocks import Block, Parsed, UnreadableError, clean, compose, is_plausible_title, one_line, row
+from rag.loaders.blocks import Block, Parsed, UnreadableError, clean, compose, is_plausible_title, one_line
 from rag.loaders.numbering import Numbering, Styles
+from rag.loaders.tables import page_table
 
 _W = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 _FALLBACK = "{http://schemas.openxmlformats.org/markup-compatibility/2006}Fallback"
@@ -50,8 +51,14 @@ def parse(data: bytes) -> Parsed:
     if not any(block.kind == "heading" for block in blocks):
         blocks = [reader.promote(index, blocks) for index in range(len(blocks))]
     blocks.extend(reader.notes(_part_xml(document.part, RELATIONSHIP_TYPE.FOOTNOTES)))
-    title = document.core_properties.title or ""
-    return compose(blocks, title=title if is_plausible_title(title) else "")
+    properties = document.core_properties
+    title = properties.title or ""
+    metadata = {
+        "author": properties.author or "",
+        "date": properties.created.date().isoformat() if properties.created else "",
+        "keywords": properties.keywords or "",
+    }
+    return compose(blocks, title=title if is_plausible_title(title) else "", metadata=metadata)
 
 
 def _check_zip(data: bytes) -> None:
@@ -175,11 +182,11 @@ class _Reader:
 
     def _table(self, table: Any) -> Iterator[Block]:
         rows = [line for line in table.iter(f"{_W}tr") if _owner(line, f"{_W}tbl") is table]
-        texts = []
-        for line in rows:
-            cells = [cell for cell in line.iter(f"{_W}tc") if _owner(cell, f"{_W}tr") is line]
-            texts.append(row(self._cell(cell) for cell in cells))
-        for text in texts:
+        cells = [
+            [self._cell(cell) for cell in line.iter(f"{_W}tc") if _owner(cell, f"{_W}tr") is line] for line in rows
+        ]
+        has_header = bool(rows) and rows[0].find(f"{_W}trPr/{_W}tblHeader") is not None
+        for text in page_table(cells, is_headed=has_header or None):
             if text:
                 self._count += 1
                 yield Block("row", text)

@@ -94,7 +94,7 @@ def guess(data: bytes) -> tuple[str, str]:
     Raises:
         UnreadableError: None of the code pages known here fits.
     """
-    scores = {encoding: _arabic_score(data, encoding) for encoding in _ARABIC_PAGES}
+    scores = {encoding: arabic_score(data, encoding) for encoding in _ARABIC_PAGES}
     best = "iso8859_6" if scores["iso8859_6"] > _RARE_PAGE_FACTOR * scores["cp1256"] else "cp1256"
     if scores[best] > 0:
         return data.decode(best), best
@@ -107,7 +107,7 @@ def guess(data: bytes) -> tuple[str, str]:
     raise UnreadableError("its encoding cannot be told; save it as UTF-8")
 
 
-def _arabic_score(data: bytes, encoding: str) -> float:
+def arabic_score(data: bytes, encoding: str) -> float:
     """Return how well ``data`` reads as Arabic in ``encoding``; 0 if it does not, higher is better."""
     try:
         text = data[:_SAMPLE].decode(encoding)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -21,6 +21,8 @@ import trafilatura
 
 from rag.loaders.blocks import Block, Parsed, UnreadableError, clean, compose, is_plausible_title, one_line, row
 from rag.loaders.encoding import decode
+from rag.loaders.metadata import joined, split_front_matter
+from rag.loaders.tables import page_table
 
 _DECLARED = re.compile(rb"<meta[^>]{0,200}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]{1,40})", re.IGNORECASE)
 _XML_DECLARED = re.compile(rb"\A\s*<\?xml[^>]{0,200}?encoding\s*=\s*[\"']([A-Za-z0-9_:.\-]{1,40})[\"']")
@@ -55,17 +57,39 @@ _MIN_KEPT_SHARE = 0.25
 _REGION_SHARE = 0.95
 _MAX_JUDGED_BLOCKS = 20_000
 _HIDDEN_STYLE = re.compile(r"display\s*:\s*none|visibility\s*:\s*hidden", re.IGNORECASE)
+_METADATA = {
+    "author": "author",
+    "dc.creator": "author",
+    "article:author": "author",
+    "date": "date",
+    "dc.date": "date",
+    "dcterms.created": "date",
+    "dcterms.date": "date",
+    "datepublished": "date",
+    "article:published_time": "date",
+    "keywords": "keywords",
+    "news_keywords": "keywords",
+    "article:tag": "tags",
+}
 _SITE_SEPARATOR = re.compile(r"\s+[|–—»·-]\s+")
 
 
 @dataclass(slots=True)
 class _Seen:
-    """A block of the page with what is needed to judge it. ``is_article`` is trafilatura's verdict."""
+    """A block of the page with what is needed to judge it. ``is_article`` is trafilatura's verdict.
+
+    ``shown`` is its text in the document where that is another one than on the page: a row with its columns' names.
+    """
 
     block: Block
     element: Any
     linked: int
     is_article: bool = False
+    shown: str | None = None
+
+    def final(self) -> Block:
+        """Return the block as the document has it."""
+        return self.block if self.shown is None else replace(self.block, text=self.shown)
 
 
 def parse(data: bytes) -> Parsed:
@@ -74,8 +98,36 @@ def parse(data: bytes) -> Parsed:
     Raises:
         UnreadableError: The bytes are not text, or hold no element.
     """
+    root, text, warnings, front_title, front_matter = _read(data)
+    body = root.find("body")
+    seen = list(_walk(body, []))
+    # trafilatura needs seconds for a page as long as a book, and such a page is no web article.
+    article, title = _article(text) if len(seen) <= _MAX_JUDGED_BLOCKS else (None, "")
+    blocks = _choose(seen, body, article)
+    return compose(
+        blocks,
+        title=front_title or title or _page_title(root, blocks),
+        warnings=warnings,
+        metadata={**_meta_tags(root), **front_matter},
+    )
+
+
+def read_whole(data: bytes) -> tuple[list[Block], tuple[str, ...]]:
+    """Return every block of an HTML file that is no web page, such as a chapter or a letter, and the warnings.
+
+    Raises:
+        UnreadableError: The bytes are not text, or hold no element.
+    """
+    root, _, warnings, _, _ = _read(data)
+    return [seen.final() for seen in _walk(root.find("body"), [])], warnings
+
+
+def _read(data: bytes) -> tuple[Any, str, tuple[str, ...], str, dict[str, str]]:
+    """Return the root of a page that has a body, its text, the warnings, and title and members of a front matter."""
     found = _DECLARED.search(data[:_HEAD_BYTES]) or _XML_DECLARED.search(data[:_HEAD_BYTES])
     text, warnings = decode(data, declared=found.group(1).decode("ascii") if found else "")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    front_title, front_matter, text = split_front_matter(text)
     text = _UNPARSEABLE.sub("", _XML_DECLARATION.sub("", text))
     parser = lxml.html.HTMLParser(remove_comments=True, remove_pis=True)
     try:
@@ -88,11 +140,7 @@ def parse(data: bytes) -> Parsed:
     body = root.find("body") if root is not None else None
     if body is None:
         raise UnreadableError("it holds no text")
-    seen = list(_walk(body, []))
-    # trafilatura needs seconds for a page as long as a book, and such a page is no web article.
-    article, title = _article(text) if len(seen) <= _MAX_JUDGED_BLOCKS else (None, "")
-    blocks = _choose(seen, body, article)
-    return compose(blocks, title=title or _page_title(root, blocks), warnings=warnings)
+    return root, text, warnings, front_title, front_matter
 
 
 def _article(text: str) -> tuple[Any, str]:
@@ -214,16 +262,20 @@ def _item(element: Any, marker: str) -> Iterator[_Seen]:
 def _table(element: Any) -> Iterator[_Seen]:
     for caption in element.iterchildren("caption"):
         yield from _walk(caption, [])
-    for line in element.iter("tr"):
-        cells: list[str] = []
-        linked = 0
-        for cell in line.iterchildren("th", "td"):
-            inner = list(_walk(cell, []))
-            linked += sum(seen.linked for seen in inner)
-            cells.append(" ".join(seen.block.text for seen in inner))
+    lines = list(element.iter("tr"))
+    rows: list[list[str]] = []
+    links: list[int] = []
+    for line in lines:
+        inner = [list(_walk(cell, [])) for cell in line.iterchildren("th", "td")]
+        rows.append([one_line(" ".join(seen.block.text for seen in cell)) for cell in inner])
+        links.append(sum(seen.linked for cell in inner for seen in cell))
+    is_headed = bool(lines) and all(cell.tag == "th" for cell in lines[0].iterchildren("th", "td"))
+    for line, cells, linked, shown in zip(
+        lines, rows, links, page_table(rows, is_headed=is_headed or None), strict=True
+    ):
         text = row(cells)
         if text:
-            yield _Seen(Block("row", text), line, linked)
+            yield _Seen(Block("row", text), line, linked, shown=shown)
 
 
 def _is_layout(table: Any) -> bool:
@@ -268,7 +320,7 @@ def _choose(seen: list[_Seen], body: Any, article: Any) -> list[Block]:
         for entry, following in zip_longest(chosen, chosen[1:])
         if not _is_bare_heading(entry, following, next_of.get(id(entry)))
     ]
-    blocks = [entry.block for entry in chosen]
+    blocks = [entry.final() for entry in chosen]
     if not any(block.kind == "heading" and block.level == 1 for block in blocks):
         first = next((entry for entry in seen if entry.block.kind == "heading" and entry.block.level == 1), None)
         if first is not None:
@@ -350,6 +402,17 @@ def _page_title(root: Any, blocks: list[Block]) -> str:
     title = one_line(root.findtext("head/title") or "")
     parts = _SITE_SEPARATOR.split(title)
     return parts[0] if len(parts) > 1 and len(parts[0]) >= 10 else title
+
+
+def _meta_tags(root: Any) -> dict[str, str]:
+    """Return author, date, keywords and tags as the page's ``meta`` elements give them."""
+    found: dict[str, list[str]] = {}
+    for element in root.iter("meta"):
+        name = element.get("name") or element.get("property") or element.get("itemprop") or ""
+        key, content = _METADATA.get(name.strip().lower()), one_line(element.get("content") or "")
+        if key and content and not content.startswith(("http://", "https://")):  # the page of an author is no name
+            found.setdefault(key, []).append(content)
+    return {key: joined(values) if key in ("author", "tags") else values[0] for key, values in found.items()}
 
 
 def _squeezed(text: str) -> str:

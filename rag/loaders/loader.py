@@ -18,7 +18,9 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType, TracebackType
 from typing import Any
@@ -27,17 +29,30 @@ from rag.config import LoadConfig
 from rag.datatypes import Document, Heading, Page
 from rag.errors import CorpusError
 from rag.loaders.blocks import TITLE_CHARACTERS
-from rag.loaders.scan import SUPPORTED_SUFFIXES, name_problem, unsupported_reason
+from rag.loaders.scan import SUPPORTED_SUFFIXES, is_archive, name_problem, unsupported_reason
 from rag.text.language import detect_language
 
 logger = logging.getLogger(__name__)
 
 _WORKER = "rag.loaders.worker"  # its docstring has the protocol
 _READY = b"ready\n"
+_OCR = b'{"ocr_pages"'
 # What a Python child needs to start; everything else of the environment (tokens, keys) stays behind.
-_ENVIRONMENT = ("PATH", "HOME", "LANG", "LC_ALL", "LC_CTYPE", "LD_LIBRARY_PATH", "PYTHONHOME", "SYSTEMROOT", "TZ")
+_ENVIRONMENT = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "LC_CTYPE",
+    "LD_LIBRARY_PATH",
+    "PYTHONHOME",
+    "SYSTEMROOT",
+    "TZ",
+    "TESSDATA_PREFIX",
+)
 _LANGUAGE_SAMPLE = 20_000
 PAGE_WIDTH = 1000  # pixels of a drawn page
+Known = Callable[[str, str], Document | None]
 _START_TIMEOUT_S = 60.0
 
 
@@ -54,13 +69,23 @@ class _Deadline:
 
     def __init__(self, child: subprocess.Popen[bytes], timeout_s: float) -> None:
         self.is_over = False
+        self.timeout_s = timeout_s
         self._child = child
-        self._timer = threading.Timer(timeout_s, self._end)
-        self._timer.daemon = True
+        self._started = time.monotonic()
+        self._timer = self._timed(timeout_s)
 
     def __enter__(self) -> _Deadline:
         self._timer.start()
         return self
+
+    def extend(self, seconds: float) -> None:
+        """Give the child more time, unless its time is over."""
+        self._timer.cancel()
+        self._timer.join()
+        if not self.is_over:
+            self.timeout_s += seconds
+            self._timer = self._timed(self.timeout_s - (time.monotonic() - self._started))
+            self._timer.start()
 
     def __exit__(
         self,
@@ -70,6 +95,11 @@ class _Deadline:
     ) -> None:
         self._timer.cancel()
         self._timer.join()  # if it is killing just now, that is part of this file's turn
+
+    def _timed(self, seconds: float) -> threading.Timer:
+        timer = threading.Timer(seconds, self._end)
+        timer.daemon = True
+        return timer
 
     def _end(self) -> None:
         self.is_over = True
@@ -108,7 +138,8 @@ class DocumentLoader:
         """Read one file.
 
         Args:
-            path: A regular file of one of ``SUPPORTED_SUFFIXES``. Its content decides, not its name alone.
+            path: A regular file of one of ``SUPPORTED_SUFFIXES``, or one in an archive. Its content
+                decides, not its name alone.
             doc_id: Identity of the document, kept as it is.
 
         Returns:
@@ -120,13 +151,89 @@ class DocumentLoader:
         reason = name_problem(doc_id)
         if reason:
             raise CorpusError(path, reason)
-        suffix = path.suffix.lower()
-        if suffix not in SUPPORTED_SUFFIXES:
+        if path.suffix.lower() not in SUPPORTED_SUFFIXES:
             raise CorpusError(path, unsupported_reason(path.suffix))
+        if is_archive(path):
+            raise CorpusError(path, "an archive of documents: load_archive reads each of them")
+        return self._document(path, doc_id, self._read(path))
+
+    def load_archive(
+        self, path: Path, doc_id: str, *, known: Known | None = None
+    ) -> Iterator[tuple[Document, str] | CorpusError]:
+        """Read each file of an archive as a document of its own; one that cannot be read stops none of the others.
+
+        Args:
+            path: A file whose name `is_archive`.
+            doc_id: Of the archive; the documents are ``doc_id/name in the archive``.
+            known: Returns the document of a doc_id and a sha256 where it was read before, None where it was not.
+
+        Yields:
+            By name, each document with the doc_id of the one that was ``known``, empty where it was read anew; of what
+            was refused, the error, whose ``path`` goes on into the archive.
+
+        Raises:
+            CorpusError: The archive itself cannot be read, or no document is in it.
+        """
+        is_empty = True
+        for member in self._members(path):
+            is_empty = False
+            inner, inner_id = path / member["name"], f"{doc_id}/{member['name']}"
+            if "reason" in member:
+                yield CorpusError(inner, member["reason"])
+                continue
+            data = base64.b64decode(member["data"])
+            same = known(inner_id, hashlib.sha256(data).hexdigest()) if known is not None else None
+            if same is not None:
+                yield replace(same, doc_id=inner_id), same.doc_id
+                continue
+            try:
+                document = self._document(inner, inner_id, data)
+            except CorpusError as error:
+                yield error
+            else:
+                yield document, ""
+        if is_empty:
+            raise CorpusError(path, "the archive holds no document")
+
+    def digests(self, path: Path) -> dict[str, str]:
+        """Return the sha256 of each document in an archive, by its name in it; empty for one that is refused.
+
+        Raises:
+            CorpusError: The archive cannot be read.
+        """
+        return {member["name"]: member.get("sha256", "") for member in self._members(path, is_digest=True)}
+
+    def _members(self, path: Path, *, is_digest: bool = False) -> Iterator[dict[str, str]]:
+        """Yield the members of an archive as `rag.loaders.archive.unpack` gives them."""
         data = self._read(path)
+        config = self.config
+        first: int | None = 0
+        while first is not None:
+            wish = {
+                "first": first,
+                "is_digest": int(is_digest),
+                "max_members": config.max_members,
+                "max_bytes": config.max_bytes,
+                "max_total": config.max_unpacked_bytes,
+            }
+            with self._lock:
+                reply = self._parse(path, path.suffix.lower(), data, wish)
+            yield from reply["members"]
+            first = reply["next"]
+
+    def _member(self, archive: Path, name: str) -> bytes:
+        for member in self._members(archive):
+            if member["name"] == name:
+                if "reason" in member:
+                    raise CorpusError(archive / name, member["reason"])
+                return base64.b64decode(member["data"])
+        raise CorpusError(archive / name, "there is no such file in the archive")
+
+    def _document(self, path: Path, doc_id: str, data: bytes) -> Document:
+        """Return the document of a file's bytes; ``path`` names it in errors and gives format and title."""
         sha256 = hashlib.sha256(data).hexdigest()
         with self._lock:
-            reply = self._parse(path, suffix, data)
+            reply = self._parse(path, path.suffix.lower(), data)
         text: str = reply["text"]
         if not text:
             raise CorpusError(path, "it holds no text")
@@ -139,6 +246,7 @@ class DocumentLoader:
             headings=tuple(Heading(text[start:end], level, start, end) for level, start, end in reply["headings"]),
             pages=tuple(Page(number, start, end) for number, start, end in reply["pages"]),
             warnings=tuple(reply["warnings"]),
+            metadata=tuple(sorted(reply["metadata"].items())),
         )
 
     def draw_page(self, path: Path, number: int, *, sha256: str, width: int = PAGE_WIDTH) -> bytes:
@@ -163,7 +271,13 @@ class DocumentLoader:
         return base64.b64decode(reply["png"])
 
     def _read(self, path: Path) -> bytes:
-        """Return the bytes of a regular file within the size limit. A pipe or device is never waited for."""
+        """Return the bytes of a regular file within the size limit. A pipe or device is never waited for.
+
+        A path may go on into an archive.
+        """
+        archive = next((parent for parent in path.parents if is_archive(parent) and parent.is_file()), None)
+        if archive is not None:
+            return self._member(archive, path.relative_to(archive).as_posix())
         limit = self.config.max_bytes
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -211,6 +325,9 @@ class DocumentLoader:
             "size": len(data),
             "max_characters": config.max_characters,
             "max_pages": config.max_pages,
+            "max_cells": config.max_cells,
+            "max_ocr_pages": config.max_ocr_pages,
+            "ocr_page_timeout_s": config.ocr_page_timeout_s,
             "timeout_s": config.timeout_s,
             **wish,
         }
@@ -219,6 +336,12 @@ class DocumentLoader:
                 child.stdin.write(json.dumps(header).encode("ascii") + b"\n" + data)
                 child.stdin.flush()
                 line = child.stdout.readline()
+                left = config.max_ocr_pages
+                while line.startswith(_OCR):
+                    pages = min(int(json.loads(line)["ocr_pages"]), left)
+                    left -= pages
+                    deadline.extend(pages * config.ocr_page_timeout_s)
+                    line = child.stdout.readline()
             except BrokenPipeError:
                 line = b""
             except BaseException:
@@ -227,7 +350,7 @@ class DocumentLoader:
         if deadline.is_over:
             self._stop()
             raise _ChildFailure(
-                f"took longer than {config.timeout_s:g} s to read; split it or raise the limit", is_retryable=False
+                f"took longer than {deadline.timeout_s:g} s to read; split it or raise the limit", is_retryable=False
             )
         if not line.endswith(b"\n"):
             code = self._stop()
@@ -276,8 +399,8 @@ class DocumentLoader:
         if child is None:
             return None
         assert child.stdin is not None and child.stdout is not None
-        if child.poll() is None:
-            _kill(child)
+        if child.poll() is None:  # else it is gone, with whatever it had started
+            _kill(child)  # although it may be dead already: not so the OCR that it started
         try:
             child.stdin.close()
         except BrokenPipeError:

@@ -1,7 +1,7 @@
 """Markdown through markdown-it-py's tokens: what a reader of the rendered page would read.
 
 CommonMark with tables. Link targets, emphasis marks and comments are left out; an image gives its alternative
-text; raw HTML gives the text between its tags. A YAML front matter gives the title and is not text.
+text; raw HTML gives the text between its tags. A YAML front matter gives title and metadata and is not text.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import re
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from rag.loaders.blocks import Block, Parsed, check_length, compose, row
+from rag.loaders.blocks import Block, Parsed, check_length, compose, one_line
 from rag.loaders.encoding import decode
+from rag.loaders.metadata import split_front_matter
+from rag.loaders.tables import page_table
 
 _MAX_NESTING = 100
-_FRONT_MATTER = re.compile(r"\A---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL)
-_FRONT_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.+)$", re.MULTILINE | re.IGNORECASE)
 _COMMENT = re.compile(r"<!--.*?(?:-->|\Z)", re.DOTALL)
 _UNSHOWN = re.compile(r"<(script|style|template)\b.*?(?:</\1\s*>|\Z)", re.DOTALL | re.IGNORECASE)
 _TAG = re.compile(r"<[/!?a-zA-Z][^<>]*>")
@@ -30,18 +30,12 @@ def parse(data: bytes, *, max_characters: int) -> Parsed:
     """
     text, warnings = decode(data)
     check_length(text, max_characters)
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
-    title = ""
-    front = _FRONT_MATTER.match(text)
-    if front:
-        named = _FRONT_TITLE.search(front.group(1))
-        title = named.group(1).strip().strip("\"'") if named else ""
-        text = text[front.end() :]
+    title, metadata, text = split_front_matter(text.replace("\r\n", "\n").replace("\r", "\n"))
     parser = MarkdownIt("commonmark", {"maxNesting": _MAX_NESTING}).enable(["table", "strikethrough"])
     tokens = parser.parse(text)
     if any(token.level >= _MAX_NESTING - 1 for token in tokens):
         warnings += (f"what is nested deeper than {_MAX_NESTING} levels was left out",)
-    return compose(_blocks(tokens), title=title, warnings=warnings)
+    return compose(_blocks(tokens), title=title, warnings=warnings, metadata=metadata)
 
 
 def _blocks(tokens: list[Token]) -> list[Block]:
@@ -49,6 +43,7 @@ def _blocks(tokens: list[Token]) -> list[Block]:
     markers: list[str] = []  # marker of each open list item, outermost first
     starts: list[bool] = []  # whether that item has its first block still to come
     level = 0
+    rows: list[list[str]] = []
     cells: list[str] = []
     is_cell = False
     for token in tokens:
@@ -62,6 +57,10 @@ def _blocks(tokens: list[Token]) -> list[Block]:
         elif token.type == "list_item_close":
             markers.pop()
             starts.pop()
+        elif token.type == "table_open":
+            rows = []
+        elif token.type == "table_close":
+            blocks += [Block("row", line) for line in page_table(rows, is_headed=True)]
         elif token.type == "tr_open":
             cells = []
         elif token.type in ("th_open", "td_open"):
@@ -69,7 +68,7 @@ def _blocks(tokens: list[Token]) -> list[Block]:
         elif token.type in ("th_close", "td_close"):
             is_cell = False
         elif token.type == "tr_close":
-            blocks.append(Block("row", row(cells)))
+            rows.append([one_line(cell) for cell in cells])
         elif token.type in ("inline", "fence", "code_block", "html_block"):
             text = _text(token)
             if is_cell:

@@ -11,7 +11,30 @@ from pathlib import Path
 
 from rag.errors import CorpusError
 
-SUPPORTED_SUFFIXES = (".txt", ".md", ".markdown", ".html", ".htm", ".docx", ".pdf")
+SUPPORTED_SUFFIXES = (
+    *(".txt", ".md", ".markdown", ".html", ".htm", ".docx", ".pdf", ".pptx", ".xlsx", ".odt", ".ods", ".odp"),
+    *(".rtf", ".epub", ".csv", ".tsv", ".json", ".jsonl", ".eml", ".zip"),
+    *(".png", ".jpg", ".jpeg", ".tif", ".tiff"),
+)
+ARCHIVE_SUFFIXES = (".zip",)
+# What people have that is not read as it is, and what makes it readable.
+_REMEDIES = {
+    **dict.fromkeys((".doc", ".docm", ".dot", ".dotx", ".wps"), "save it as .docx"),
+    **dict.fromkeys((".xls", ".xlsm", ".xlsb", ".xltx"), "save it as .xlsx"),
+    **dict.fromkeys((".ppt", ".pptm", ".pps", ".ppsx"), "save it as .pptx"),
+    **dict.fromkeys((".pages", ".numbers", ".key"), "export it as .docx, .xlsx, .pptx or .pdf"),
+    **dict.fromkeys((".mobi", ".azw", ".azw3", ".fb2"), "convert it to .epub"),
+    **dict.fromkeys((".fodt", ".fods", ".fodp", ".ott"), "save it as .odt, .ods or .odp"),
+    **dict.fromkeys((".7z", ".rar", ".tar", ".gz", ".tgz", ".bz2", ".xz"), "unpack it, or pack it as .zip"),
+    **dict.fromkeys((".msg", ".mbox", ".pst"), "save each mail as .eml"),
+    **dict.fromkeys((".ndjson", ".geojson"), "rename it to .jsonl or .json"),
+    **dict.fromkeys((".xhtml", ".mht", ".mhtml"), "save it as .html"),
+    **dict.fromkeys((".djvu", ".xps"), "convert it to .pdf"),
+    **dict.fromkeys(
+        (".gif", ".webp", ".bmp", ".heic", ".svg"),
+        "save the picture as .png or .jpg; its text is then read by OCR",
+    ),
+}
 # Names the origin of the documents beside it; it is about them, not one of them.
 SOURCES_NAME = "SOURCES.md"
 
@@ -84,6 +107,11 @@ def scan_folders(folders: Sequence[tuple[Path, str]], *, without: Path) -> Scan:
     return Scan(files=tuple(sorted(files, key=lambda file: file[1])), refused=tuple(refused))
 
 
+def is_archive(path: Path | str) -> bool:
+    """Return whether a file is an archive of documents by its name: each file in it is a document of its own."""
+    return str(path).lower().endswith(ARCHIVE_SUFFIXES)
+
+
 def _walk(
     folder: Path,
     prefix: str,
@@ -145,6 +173,8 @@ def name_problem(name: str) -> str:
 
 
 def unsupported_reason(suffix: str) -> str:
-    """Return the sentence that says which formats are read."""
+    """Return the sentence that says what to do with a file of this suffix, or which formats are read."""
+    if suffix.lower() in _REMEDIES:
+        return f"unsupported format {suffix}: {_REMEDIES[suffix.lower()]}"
     known = ", ".join(SUPPORTED_SUFFIXES)
     return f"unsupported format {suffix} (supported: {known})" if suffix else f"no suffix (supported: {known})"

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import io
+import re
+import zipfile
+import zlib
+
 from rag.loaders.blocks import UnreadableError
 
 _SIGNATURES: tuple[tuple[bytes, str], ...] = (
@@ -30,6 +35,18 @@ _SIGNATURES: tuple[tuple[bytes, str], ...] = (
     (b"\x00\x00\x00\x18ftyp", "an MP4 file"),
     (b"\x00\x00\x00\x20ftyp", "an MP4 file"),
 )
+_PARTS = {".docx": "word/document.xml", ".xlsx": "xl/workbook.xml", ".pptx": "ppt/presentation.xml"}
+_OASIS = "application/vnd.oasis.opendocument."
+_MIME_TYPES = {
+    **{f"{_OASIS}text": ".odt", f"{_OASIS}spreadsheet": ".ods", f"{_OASIS}presentation": ".odp"},
+    "application/epub+zip": ".epub",
+}
+_PACKAGES = (*_PARTS, *_MIME_TYPES.values(), ".zip")
+_HTML = re.compile(
+    rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.{0,500}?-->\s*)?<(?:!doctype\s+html|html|head|body|table)[\s>]",
+    re.IGNORECASE | re.DOTALL,
+)
+PICTURE_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 # The PDF standard's readers accept the mark anywhere in the first kilobyte.
 _PDF_HEAD = 1024
 
@@ -53,21 +70,70 @@ def check_content(suffix: str, data: bytes) -> None:
     look = look_of(data)
     if suffix == ".pdf":
         if b"%PDF-" not in data[:_PDF_HEAD]:
-            raise UnreadableError(f"not a PDF{_but(look)}")
-    elif suffix == ".docx":
-        if look.startswith("an old Office file"):
-            raise UnreadableError(
-                "not a docx: it is an old Office file or protected by a password; save it as .docx without a password"
-            )
-        if not data.startswith(b"PK\x03\x04"):
-            raise UnreadableError(f"not a docx{_but(look)}")
+            raise UnreadableError(f"not a PDF{_but(data, look)}")
+    elif suffix in _PACKAGES:
+        _check_package(suffix, data, look)
+    elif suffix == ".rtf":
+        if not data.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{\\rtf"):
+            raise UnreadableError(f"not an RTF file{_but(data, look)}")
+    elif suffix in PICTURE_SUFFIXES:
+        if look not in ("a PNG image", "a JPEG image", "a TIFF image"):  # which of them, no parser minds
+            raise UnreadableError(f"not a picture{_but(data, look)}")
     elif look and not _is_plausible_text(look, data):
-        raise UnreadableError(f"not a text file{_but(look)}")
+        raise UnreadableError(f"not a text file{_but(data, look)}")
+    elif suffix in (".csv", ".tsv", ".json", ".jsonl", ".eml") and _HTML.match(data):
+        raise UnreadableError(f"not {_named(suffix)}{_but(data, look)}")
 
 
-def _but(look: str) -> str:
-    if look == "a PDF":
-        return ": it is a PDF; rename it to .pdf"
+def _check_package(suffix: str, data: bytes, look: str) -> None:
+    name = _named(suffix)
+    if look.startswith("an old Office file"):
+        raise UnreadableError(
+            f"not {name}: it is an old Office file or protected by a password; save it as {suffix} without a password"
+        )
+    if suffix == ".zip" and look == "an empty zip archive":
+        raise UnreadableError("the archive holds no document")
+    if not data.startswith(b"PK\x03\x04"):
+        raise UnreadableError(f"not {name}{_but(data, look)}")
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            own = _package_of(archive)
+    except (zipfile.BadZipFile, OSError, ValueError, RuntimeError, NotImplementedError, zlib.error, EOFError):
+        return  # damaged: the parser has the words for it
+    if own and own != suffix:
+        raise UnreadableError(f"not {name}: it is {_named(own)}; rename it to {own}")
+    if not own and suffix not in (".zip", ".docx"):
+        raise UnreadableError(f"a zip archive but not {name}; save it as {suffix}")
+
+
+def _package_of(archive: zipfile.ZipFile) -> str:
+    """Return the suffix that belongs to a zip package; empty if it is none, or none that is told here."""
+    names = set(archive.namelist())
+    for suffix, part in _PARTS.items():
+        if part in names:
+            return suffix
+    if "mimetype" in names and archive.getinfo("mimetype").file_size < _PDF_HEAD:
+        return _MIME_TYPES.get(archive.read("mimetype").decode("ascii", "replace").strip(), "")
+    return ""
+
+
+def _named(suffix: str) -> str:
+    special = {
+        ".epub": "an EPUB",
+        ".zip": "an archive of documents",
+        ".json": "JSON",
+        ".jsonl": "JSON",
+        ".eml": "a mail",
+    }
+    name = suffix.removeprefix(".")
+    return special.get(suffix) or f"{'an' if name[0] in 'aox' else 'a'} {name}"
+
+
+def _but(data: bytes, look: str) -> str:
+    if look in ("a PDF", "an RTF file"):
+        return f": it is {look}; rename it to {'.pdf' if look == 'a PDF' else '.rtf'}"
+    if _HTML.match(data):
+        return ": it is an HTML page; rename it to .html"
     return f": it looks like {look}" if look else ": its first bytes are not those of the format"
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from rag.server.app import create_app, serve
+from rag.server.app import create_app
+from rag.server.process import serve
 from rag.server.service import ChatService
 
 __all__ = ["ChatService", "create_app", "serve"]

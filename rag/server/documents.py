@@ -6,6 +6,7 @@ import logging
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import fastapi
 from fastapi.responses import JSONResponse, Response, StreamingResponse
@@ -17,8 +18,18 @@ from starlette.requests import ClientDisconnect
 
 from rag.builder import BuildProgress, BuildReport
 from rag.errors import CorpusError, RagError
-from rag.server.middleware import UPLOAD_PATH
-from rag.server.replies import EVENT_HEADERS, error_body, error_reply, event, rag_error_body
+from rag.server.paths import PICTURE_PATH, UPLOAD_PATH
+from rag.server.problems import error_body, problem, rag_error_body
+from rag.server.replies import EVENT_HEADERS, event, events_of, problems
+from rag.server.schemas import (
+    BuildReply,
+    CancelReply,
+    DeletedReply,
+    DocumentsReply,
+    ErrorObject,
+    ProgressReply,
+    UploadReply,
+)
 from rag.server.service import ChatService
 from rag.server.uploads import UploadError
 from rag.views import DocumentRow
@@ -26,7 +37,7 @@ from rag.wire import build_json
 
 logger = logging.getLogger(__name__)
 
-PICTURE_PATH = f"{UPLOAD_PATH}/page"
+BUILD_PATH = "/api/build"
 MAX_FILES = 100  # of one request
 MAX_PAGE = 100_000
 _MAX_FIELD_BYTES = 16 * 1024
@@ -45,6 +56,30 @@ _REMEDIES = {
     "corpus": "Remove the file from its folder, then build again: POST /api/build",
     "gone": "Build again to have it forgotten: POST /api/build",
 }
+_FORM = {
+    "required": True,
+    "content": {
+        "multipart/form-data": {
+            "schema": {
+                "type": "object",
+                "required": ["file"],
+                "properties": {
+                    "file": {
+                        "type": "array",
+                        "items": {"type": "string", "format": "binary"},
+                        "minItems": 1,
+                        "maxItems": MAX_FILES,
+                    },
+                    "folder": {
+                        "type": "array",
+                        "items": {"type": "string"},
+                        "description": "Where it goes below the upload folder: one for all files, or one for each.",
+                    },
+                },
+            }
+        }
+    },
+}
 _STATUS = {"unknown": 404, "gone": 404, "corpus": 403}
 
 
@@ -61,16 +96,31 @@ def progress_json(step: BuildProgress) -> dict[str, Any]:
 def add_document_routes(app: fastapi.FastAPI, service: ChatService) -> None:
     """Add the routes under ``/api/documents`` and ``/api/build``."""
 
-    @app.get(UPLOAD_PATH)
+    @app.get(
+        UPLOAD_PATH,
+        tags=["documents"],
+        summary="List the documents",
+        response_model=None,
+        responses={200: {"model": DocumentsReply}, **problems(503)},
+    )
     def documents() -> dict[str, Any]:
+        """Return the documents of the live index and of the folders side by side, by `doc_id`."""
         return {
             "generation": _live_name(service),
             "is_rebuilding": service.is_rebuilding,
             "documents": [document_json(row) for row in service.documents()],
         }
 
-    @app.post(UPLOAD_PATH)
+    @app.post(
+        UPLOAD_PATH,
+        tags=["documents"],
+        summary="Send documents",
+        response_model=None,
+        responses={200: {"model": UploadReply}, **problems(400, 413, 422, 507)},
+        openapi_extra={"requestBody": _FORM},
+    )
     async def upload(request: fastapi.Request) -> Response:
+        """Keep files for the next build; 200 says of each what became of it, as long as one was kept."""
         if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
             return _bad_upload("The files were not sent as a form.")
         parser = MultiPartParser(
@@ -100,28 +150,53 @@ def add_document_routes(app: fastapi.FastAPI, service: ChatService) -> None:
         finally:
             await form.close()
 
-    @app.delete(UPLOAD_PATH + "/{doc_id:path}")
+    @app.delete(
+        UPLOAD_PATH + "/{doc_id:path}",
+        tags=["documents"],
+        summary="Take an uploaded document away",
+        response_model=None,
+        responses={200: {"model": DeletedReply}, **problems(404, 503, 507)},
+    )
     def delete(doc_id: str) -> Response:
+        """Move an uploaded document to the trash of the upload folder; the next build forgets it."""
         try:
             deleted = service.delete_document(doc_id)
         except UploadError as error:
-            return error_reply(_STATUS[error.code], "UploadError", str(error), _REMEDIES[error.code])
+            return problem(
+                f"{UPLOAD_PATH}/{quote(doc_id)}", _STATUS[error.code], "UploadError", str(error), _REMEDIES[error.code]
+            )
         except OSError:
             logger.exception("%s could not be deleted", doc_id)
-            return error_reply(507, "UploadError", f"{doc_id} could not be taken away.", "See the server's log.")
+            said = f"{doc_id} could not be taken away."
+            return problem(f"{UPLOAD_PATH}/{quote(doc_id)}", 507, "UploadError", said, "See the server's log.")
         return JSONResponse({"doc_id": deleted.doc_id, "status": "deleted", "is_in_index": deleted.is_in_index})
 
-    @app.get(PICTURE_PATH)
+    @app.get(
+        PICTURE_PATH,
+        tags=["documents"],
+        summary="Show a page of a PDF",
+        response_class=Response,
+        responses={
+            200: {
+                "description": "A picture",
+                "content": {"image/png": {"schema": {"type": "string", "format": "binary"}}},
+            },
+            304: {"description": "The picture is the one whose `ETag` was sent as `If-None-Match`."},
+            **problems(404, 422, 503),
+        },
+    )
     def page(
         request: fastapi.Request,
         doc_id: str,
         page: Annotated[int, fastapi.Query(ge=1, le=MAX_PAGE)],
         generation: str = "",
     ) -> Response:
+        """Return a page as it was indexed, as PNG; with the live `generation` it may be kept for a day."""
         try:
             picture, tag = service.page_picture(doc_id, page)
         except CorpusError as error:
-            return error_reply(404, "CorpusError", f"{doc_id}: {error.reason}", "Open the document as text.")
+            said = f"{doc_id}: {error.reason}"
+            return problem(PICTURE_PATH, 404, "CorpusError", said, "Open the document as text.")
         # The same address shows the same picture for as long as its generation lives, and is asked for again after.
         is_live = generation == _live_name(service)
         headers = {
@@ -132,16 +207,39 @@ def add_document_routes(app: fastapi.FastAPI, service: ChatService) -> None:
             return Response(status_code=304, headers=headers)
         return Response(picture, media_type="image/png", headers=headers)
 
-    @app.post("/api/build")
+    @app.post(
+        BUILD_PATH,
+        tags=["documents"],
+        summary="Bring the index up to date",
+        response_model=None,
+        responses={
+            200: {
+                "description": "Progress, then the report",
+                "content": events_of(progress=ProgressReply, report=BuildReply, error=ErrorObject),
+            },
+            **problems(409, 503),
+        },
+    )
     def build() -> StreamingResponse:
+        """Read what changed in the folders; questions are answered from the old index until the new one is live.
+
+        Sends `progress` events, then one `report` or one `error`. Whoever stops listening does not stop it.
+        """
         events = service.rebuild_stream()
         first = next(events)  # what keeps a rebuild from starting is a status code, not an event
         return StreamingResponse(_build_events(first, events), media_type="text/event-stream", headers=EVENT_HEADERS)
 
-    @app.delete("/api/build")
+    @app.delete(
+        BUILD_PATH,
+        tags=["documents"],
+        summary="Cancel the build",
+        response_model=None,
+        responses={200: {"model": CancelReply}, **problems(409)},
+    )
     def cancel() -> Response:
+        """Have the build that is under way end at its next step; the index stays as it is."""
         if not service.cancel_rebuild():
-            return error_reply(409, "NotRebuilding", "No rebuild is under way.", "Start one: POST /api/build")
+            return problem(BUILD_PATH, 409, "NotRebuilding", "No rebuild is under way.", "Start one: POST /api/build")
         return JSONResponse({"status": "cancelling"})
 
 
@@ -180,7 +278,8 @@ def _keep(service: ChatService, files: Sequence[UploadFile], folders: Sequence[s
     if len(errors) < len(outcomes):
         return JSONResponse(body)
     is_disk = all(outcome.record["code"] == "disk" for outcome in outcomes)
-    return JSONResponse({**errors[0], **body}, status_code=507 if is_disk else 422)
+    first = errors[0]["error"]
+    return problem(UPLOAD_PATH, 507 if is_disk else 422, first["type"], first["message"], first["remedy"], more=body)
 
 
 def _keep_one(service: ChatService, file: UploadFile, folder: str) -> _Outcome:
@@ -200,7 +299,7 @@ def _keep_one(service: ChatService, file: UploadFile, folder: str) -> _Outcome:
 
 def _bad_upload(message: str) -> JSONResponse:
     remedy = f"Send a form (multipart/form-data) with 1 to {MAX_FILES} files as file and, if wanted, their folder."
-    return error_reply(422, "BadRequest", message, remedy)
+    return problem(UPLOAD_PATH, 422, "BadRequest", message, remedy)
 
 
 def _build_events(first: BuildProgress | BuildReport, rest: Iterator[BuildProgress | BuildReport]) -> Iterator[str]:

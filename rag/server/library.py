@@ -8,7 +8,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -16,7 +16,7 @@ from typing import Any
 
 from rag.config import LoadConfig
 from rag.errors import CorpusError
-from rag.loaders import Scan, scan_folders, with_prefixes
+from rag.loaders import DocumentLoader, Scan, is_archive, scan_folders, with_prefixes
 from rag.store import Generation, fsio
 from rag.views import DocumentRow, document_rows
 
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 FAILED_FILE = "failed.json"
 _FORMAT_VERSION = 1
 _LOOK_INTERVAL_S = 1.0
+_SHOWN_REASONS = 3  # of the documents in an archive
 _LOOK_SHARE = 4  # a look that takes long is believed this many times as long
 
 # What a name is refused for: it would mislead a reader, or no JSON can carry it.
@@ -92,6 +93,7 @@ class Library:
         self._indexed: tuple[str, dict[str, DocumentRow]] = ("", {})
         self._rows: tuple[str, _Look, list[DocumentRow]] | None = None
         self._hashes: dict[Path, tuple[_Stamp, str]] = {}
+        self._archives: dict[Path, tuple[_Stamp, dict[str, str]]] = {}
 
     def rows(self, generation: Generation | None) -> list[DocumentRow]:
         """Return every document, by ``doc_id``; see `rag.views.DocumentRow` for the states.
@@ -115,7 +117,13 @@ class Library:
             found: list[DocumentRow] = []
             for file in look.files.values():
                 row, reason = indexed.get(file.doc_id), file.refused
-                if row is None:
+                if is_archive(file.path) and not reason:
+                    members = self._members(file)
+                    inner = [row for row in indexed.values() if row.doc_id.startswith(f"{file.doc_id}/")]
+                    inner = [_member_row(row, members, generation) for row in inner]
+                    found += [replace(row, added=file.added) for row in inner if row.state != "gone"]
+                    row = _archive_row(file, inner, members, failures)
+                elif row is None:
                     reason = reason or failures.get((file.doc_id, file.stamp), "")
                     row = _unread_row(file, reason)
                 else:
@@ -124,7 +132,8 @@ class Library:
                     row = replace(row, state="indexed" if is_same else "changed")
                 is_deletable = not file.refused and uploads.hold(file.path)
                 found.append(replace(row, bytes=file.size, added=file.added, is_deletable=is_deletable))
-            gone = (row for doc_id, row in indexed.items() if doc_id not in look.files)
+            listed = {row.doc_id for row in found}
+            gone = (row for doc_id, row in indexed.items() if doc_id not in listed)
             found += (replace(row, state="gone") for row in gone) if look.folders else gone
             found.sort(key=lambda row: row.doc_id)
             self._rows = (name, look, found)
@@ -136,15 +145,26 @@ class Library:
             self._look = None
 
     def file(self, doc_id: str) -> StoredFile | None:
-        """Return the file of a document; None if there is none that a build reads."""
+        """Return the file of a document; None if there is none that a build reads.
+
+        Of a document in an archive, the path goes on into the archive, and the rest is the archive's.
+        """
         with self._lock:
-            found = self._looked().files.get(doc_id)
-            return None if found is None or found.refused else found
+            files = self._looked().files
+            found = files.get(doc_id) or self._archive_of(doc_id)
+            if found is None or found.refused:
+                return None
+            return (
+                found if found.doc_id == doc_id else replace(found, path=found.path / doc_id[len(found.doc_id) + 1 :])
+            )
 
     def sha256(self, doc_id: str) -> str:
         """Return the sha256 of a document's file; empty if there is none, or it cannot be read."""
         with self._lock:
             found = self._looked().files.get(doc_id)
+            archive = self._archive_of(doc_id)
+            if archive is not None:
+                return self._members(archive).get(doc_id, "")
             if found is None or (stamp := _stamp(found.path)) is None:
                 return ""
             return self._sha256(replace(found, stamp=stamp))
@@ -169,8 +189,8 @@ class Library:
             by_path = {str(file.path): file for file in self._looked().files.values()}
             records = [
                 {"doc_id": by_path[path].doc_id, "reason": reason, "stamp": by_path[path].stamp}
-                for path, reason in failed
-                if path in by_path and not by_path[path].refused
+                for path, reason in _by_file(failed, by_path)
+                if not by_path[path].refused
             ]
             data = json.dumps({"format_version": _FORMAT_VERSION, "failed": records}, ensure_ascii=False, indent=1)
             try:
@@ -198,11 +218,35 @@ class Library:
         if self._look is None or began >= self._look.until:
             folders = with_prefixes(self._sources())
             files = {file.doc_id: file for file in _files(folders, self.index_dir)}
-            self._hashes = {file.path: self._hashes[file.path] for file in files.values() if file.path in self._hashes}
+            paths = {file.path for file in files.values()}
+            self._hashes = {path: known for path, known in self._hashes.items() if path in paths}
+            self._archives = {path: known for path, known in self._archives.items() if path in paths}
             ended = time.monotonic()
             until = ended + max(_LOOK_INTERVAL_S, _LOOK_SHARE * (ended - began))
             self._look = _Look(until, files, len(folders))
         return self._look
+
+    def _archive_of(self, doc_id: str) -> StoredFile | None:
+        """Return the archive that holds a document; None if it is in none."""
+        files = self._looked().files
+        parents = (files.get(parent.as_posix()) for parent in PurePosixPath(doc_id).parents)
+        return next(
+            (file for file in parents if file and is_archive(file.path) and doc_id in self._members(file)), None
+        )
+
+    def _members(self, file: StoredFile) -> dict[str, str]:
+        """Return the sha256 of each document in an archive, by doc_id; the archive is opened anew when it changed."""
+        known = self._archives.get(file.path)
+        if known is None or known[0] != file.stamp:
+            try:
+                with DocumentLoader() as loader:
+                    digests = loader.digests(file.path)
+            except CorpusError as error:
+                logger.debug("%s", error)
+                digests = {}
+            known = file.stamp, {f"{file.doc_id}/{name}": digest for name, digest in digests.items()}
+            self._archives[file.path] = known
+        return known[1]
 
     def _sha256(self, file: StoredFile) -> str:
         if file.refused or file.size > self.max_bytes:
@@ -259,6 +303,45 @@ def _stamp(path: Path) -> _Stamp | None:
 def _to_stamp(values: Sequence[int]) -> _Stamp:
     inode, size, modified, changed = map(int, values)
     return inode, size, modified, changed
+
+
+def _by_file(failed: Iterable[tuple[str, str]], files: Mapping[str, StoredFile]) -> list[tuple[str, str]]:
+    """Return ``(path of a file, reason)``; what is said of documents in an archive is said of the archive, in one."""
+    reasons: dict[str, list[str]] = {}
+    for path, reason in failed:
+        if path in files:
+            reasons.setdefault(path, []).append(reason)
+            continue
+        archive = next((str(each) for each in Path(path).parents if str(each) in files), "")
+        if archive:
+            reasons.setdefault(archive, []).append(f"{Path(path).relative_to(archive).as_posix()}: {reason}")
+    more = {path: f"; and {len(own) - _SHOWN_REASONS} more" for path, own in reasons.items() if own[_SHOWN_REASONS:]}
+    return [(path, "; ".join(own[:_SHOWN_REASONS]) + more.get(path, "")) for path, own in reasons.items()]
+
+
+def _member_row(row: DocumentRow, members: Mapping[str, str], generation: Generation | None) -> DocumentRow:
+    """Return the row of a document in an archive as the archive is now; it is gone where the archive has it no more."""
+    assert generation is not None
+    if row.doc_id not in members:
+        return replace(row, state="gone")
+    is_same = members[row.doc_id] == generation.documents[row.doc_id].sha256
+    return replace(row, state="indexed" if is_same else "changed")
+
+
+def _archive_row(
+    file: StoredFile,
+    inner: Sequence[DocumentRow],
+    members: Mapping[str, str],
+    failures: Mapping[tuple[str, _Stamp], str],
+) -> DocumentRow:
+    """Return the row of an archive: it can be taken away as a whole, and says what of it could not be read."""
+    reason = failures.get((file.doc_id, file.stamp), "")
+    row = _unread_row(file, reason)  # its documents count their passages themselves
+    if not inner:
+        return row
+    is_whole = reason or {row.doc_id for row in inner} == {doc_id for doc_id, digest in members.items() if digest}
+    is_same = is_whole and all(row.state == "indexed" for row in inner)
+    return replace(row, state="indexed" if is_same else "changed", error=reason)
 
 
 def _unread_row(file: StoredFile, reason: str) -> DocumentRow:

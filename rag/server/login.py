@@ -10,11 +10,13 @@ import re
 from urllib.parse import parse_qsl, quote
 
 from starlette.requests import HTTPConnection, Request
-from starlette.responses import HTMLResponse, JSONResponse, RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from rag.server.login_page import login_page, logout_page, onward_page, preferred_language, security_headers
 from rag.server.middleware import ASGIApp, Message, Receive, Scope, Send
 from rag.server.passwords import Passwords, Verdict
+from rag.server.paths import HEALTH_PATH, is_for_programs
+from rag.server.problems import problem
 from rag.server.sessions import Sessions
 from rag.server.users import MAX_NAME_CHARACTERS, Users, plain_name
 from rag.ui.words import words
@@ -23,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 COOKIE = "sanad_session"
 SESSION_S = 12 * 60 * 60
-_OPEN = frozenset({"/healthz"})  # a balancer asks it; it says nothing of what is in the documents
+_OPEN = frozenset({HEALTH_PATH})  # a balancer asks it; it says nothing of what is in the documents
 _MAX_FORM_BYTES = 16 * 1024
 _LOCAL_PATH = re.compile(r"/(?!/)[!-\[\]-~]{0,2000}")  # printable ASCII without the backslash, which browsers read as /
 _NOT_KEPT = {"cache-control": "no-store"}
@@ -51,6 +53,9 @@ class Login:
         """Serve one request."""
         if scope["type"] == "lifespan" or (scope["type"] == "http" and scope["path"] in _OPEN):
             await self.app(scope, receive, send)
+            return
+        if scope.get("state", {}).get("has_key"):  # `Keys` has looked at it
+            await self.app(scope, receive, _not_kept(send))
             return
         user = self.sessions.user(HTTPConnection(scope).cookies.get(COOKIE, ""))
         refusal: Response | None = None
@@ -82,9 +87,9 @@ class Login:
     async def _login(self, request: Request, user: str | None) -> Response:
         if request.method == "POST":
             fields = await _form(request)
-            return _no_form() if fields is None else await self._log_in(request, fields)
+            return _no_form(request) if fields is None else await self._log_in(request, fields)
         if request.method not in ("GET", "HEAD"):
-            return _no_form()
+            return _no_form(request)
         query = request.query_params
         onward = local_path(query.get("next", ""))
         if user is not None:
@@ -148,7 +153,8 @@ def _wants_page(request: Request) -> bool:
         request.method in ("GET", "HEAD")
         and "text/html" in request.headers.get("accept", "")
         and request.headers.get("sec-fetch-dest", "document") == "document"
-        and not request.scope["path"].startswith(("/api/", "/gradio_api/"))
+        and not request.scope["path"].startswith("/gradio_api/")
+        and not is_for_programs(request.scope["path"])
     )
 
 
@@ -246,18 +252,17 @@ def _refusal(request: Request, verdict: Verdict, *, is_new: bool = False) -> Res
     remedy = "Send both by HTTP Basic (curl -u NAME ...), or log in at /login."
     if verdict.wait_s:
         remedy = f"Wait {verdict.wait_s} seconds, then try again."
-    return _error(verdict.status, "LoginError", said, remedy, headers)
+    return _error(request, verdict.status, "LoginError", said, remedy, headers)
 
 
-def _no_form() -> Response:
+def _no_form(request: Request) -> Response:
     return _error(
-        400, "BadRequest", "This is no login form.", "POST name and password, as the page at /login does.", {}
+        request, 400, "BadRequest", "This is no login form.", "POST name and password, as the page at /login does.", {}
     )
 
 
-def _error(status: int, kind: str, message: str, remedy: str, headers: dict[str, str]) -> Response:
-    body = {"error": {"type": kind, "message": message, "remedy": remedy}}
-    return JSONResponse(body, status, headers={**_NOT_KEPT, **headers})
+def _error(request: Request, status: int, kind: str, message: str, remedy: str, headers: dict[str, str]) -> Response:
+    return problem(request.scope["path"], status, kind, message, remedy, headers={**_NOT_KEPT, **headers})
 
 
 def _not_kept(send: Send) -> Send:
@@ -266,7 +271,9 @@ def _not_kept(send: Send) -> Send:
     async def send_uncached(message: Message) -> None:
         if message["type"] == "http.response.start":
             headers = {name.lower(): value for name, value in message.get("headers", [])}
-            if headers.get(b"content-type", b"").startswith((b"text/html", b"application/json")):
+            if headers.get(b"content-type", b"").startswith(
+                (b"text/html", b"application/json", b"application/problem+json")
+            ):
                 kept = [(name, value) for name, value in message["headers"] if name.lower() != b"cache-control"]
                 message["headers"] = [*kept, (b"cache-control", b"no-store")]
         await send(message)

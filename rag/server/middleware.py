@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
-import json
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Collection
 from urllib.parse import urlsplit
 
-Scope = MutableMapping[str, Any]
-Message = MutableMapping[str, Any]
-Receive = Callable[[], Awaitable[Message]]
-Send = Callable[[Message], Awaitable[None]]
-ASGIApp = Callable[[Scope, Receive, Send], Awaitable[None]]
+from rag.server.asgi import ASGIApp as ASGIApp
+from rag.server.asgi import Message as Message
+from rag.server.asgi import Receive as Receive
+from rag.server.asgi import Scope as Scope
+from rag.server.asgi import Send as Send
+from rag.server.paths import EVAL_PATH, MCP_PATH, OPENAI_PATH, UPLOAD_PATH, is_for_programs
+from rag.server.problems import problem
 
 # Inline script and eval are what Gradio's own page needs; nothing may come from, or go to, another origin.
 CONTENT_SECURITY_POLICY = "; ".join(
@@ -37,7 +37,7 @@ HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"x-frame-options", b"SAMEORIGIN"),
 )
-UPLOAD_PATH = "/api/documents"
+_LARGE_BODIES = (EVAL_PATH, MCP_PATH)  # and all under /v1: whole conversations, many questions
 # Routes of Gradio that fetch addresses for whoever asks; this page has no use for them.
 _DENIED = ("/gradio_api/file=http", "/gradio_api/proxy=", "/file=http", "/proxy=", "/gradio_api/file/http")
 
@@ -61,7 +61,9 @@ class Guard:
         loopback_only: The server listens on loopback: a ``Host`` that names another machine is refused too, which
             is how a web page elsewhere would reach it through a name it controls.
         max_body_bytes: Largest body accepted under ``/api/``.
-        max_upload_bytes: Largest body accepted where documents are sent to; None is the same.
+        max_large_bytes: Largest body accepted where whole conversations or many questions are sent to.
+        max_upload_bytes: Largest body accepted where documents are sent to; None is the same as ``max_body_bytes``.
+        origins: Other sites whose pages may call the API, such as ``https://intranet.example``; ``*`` is all.
     """
 
     def __init__(
@@ -70,11 +72,15 @@ class Guard:
         *,
         loopback_only: bool,
         max_body_bytes: int = 64 * 1024,
+        max_large_bytes: int = 1024 * 1024,
         max_upload_bytes: int | None = None,
+        origins: Collection[str] = (),
     ) -> None:
         self.app = app
         self.loopback_only = loopback_only
         self.max_body_bytes = max_body_bytes
+        self.max_large_bytes = max_large_bytes
+        self.origins = frozenset(origins)
         self.max_upload_bytes = max_body_bytes if max_upload_bytes is None else max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,34 +95,53 @@ class Guard:
             await send(message)
 
         headers = {name.lower(): value.decode("latin-1") for name, value in scope["headers"]}
+        path = scope["path"]
         refusal = self._refusal(scope, headers)
         if refusal is not None:
-            await _refuse(send_with_headers, *refusal)
+            await problem(path, 403, "ForbiddenError", *refusal)(scope, receive, send_with_headers)
             return
-        if scope["path"].startswith("/api/"):
-            is_upload = scope["path"] == UPLOAD_PATH and scope["method"] == "POST"
+        if path.startswith(("/api/", OPENAI_PATH)) or path == MCP_PATH:
+            is_upload = path == UPLOAD_PATH and scope["method"] == "POST"
             limit = self.max_upload_bytes if is_upload else self.max_body_bytes
+            if path.startswith(OPENAI_PATH) or path in _LARGE_BODIES:
+                limit = self.max_large_bytes
             length = headers.get(b"content-length", "")
             if length.isdecimal() and int(length) > limit:
                 remedy = "Send fewer or smaller files at once." if is_upload else "Send a shorter question."
-                await _refuse(send_with_headers, 413, "The request is too large.", remedy)
+                refused = problem(path, 413, "TooLargeError", "The request is too large.", remedy)
+                await refused(scope, receive, send_with_headers)
                 return
             receive = _bounded(receive, limit)
         await self.app(scope, receive, send_with_headers)
 
-    def _refusal(self, scope: Scope, headers: dict[bytes, str]) -> tuple[int, str, str] | None:
+    def _refusal(self, scope: Scope, headers: dict[bytes, str]) -> tuple[str, str] | None:
         path = scope["path"].lower()
         if path.startswith(_DENIED):
-            return 403, "This server fetches no addresses for others.", "Open the address itself."
+            return "This server fetches no addresses for others.", "Open the address itself."
         host = headers.get(b"host", "")
-        if self.loopback_only and not is_loopback(urlsplit(f"//{host}").hostname or ""):
-            return 403, f"This server answers on this machine only, not as {host!r}.", "Start it with --host."
+        if self.loopback_only and not is_loopback(_parts(f"//{host}")[1]):
+            return f"This server answers on this machine only, not as {host!r}.", "Start it with --host."
         origin = headers.get(b"origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
-            return 403, f"Requests from the site {origin!r} are refused.", "Call the server from a page of its own."
+        if is_for_programs(scope["path"]) and self.allows(origin):
+            return None
+        if origin is not None and _parts(origin)[0] != host.lower():
+            return f"Requests from the site {origin!r} are refused.", "Call the server from a page of its own."
         if scope["method"] not in {"GET", "HEAD", "OPTIONS"} and headers.get(b"sec-fetch-site") == "cross-site":
-            return 403, "Requests from other sites are refused.", "Call the server from a page of its own."
+            return "Requests from other sites are refused.", "Call the server from a page of its own."
         return None
+
+    def allows(self, origin: str | None) -> bool:
+        """Return whether pages of another site were given leave to call the API."""
+        return origin is not None and ("*" in self.origins or origin in self.origins)
+
+
+def _parts(address: str) -> tuple[str, str]:
+    """Return host with port, and host, of an address, lower case; both empty if it is none."""
+    try:
+        split = urlsplit(address)
+        return split.netloc.lower(), split.hostname or ""
+    except ValueError:
+        return "", ""
 
 
 def _bounded(receive: Receive, limit: int) -> Receive:
@@ -133,10 +158,3 @@ def _bounded(receive: Receive, limit: int) -> Receive:
         return message
 
     return bounded_receive
-
-
-async def _refuse(send: Send, status: int, message: str, remedy: str) -> None:
-    body = json.dumps({"error": {"message": message, "remedy": remedy}}).encode()
-    headers = [(b"content-type", b"application/json"), (b"content-length", str(len(body)).encode())]
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-import queue
 import threading
+import time
+from collections import abc
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,20 +16,17 @@ from rag.builder import BuildProgress, BuildReport, build_index
 from rag.config import AnswerConfig, LoadConfig
 from rag.datatypes import Answer, Document, Hit, Scope
 from rag.embedder import Embedder
-from rag.errors import (
-    BuildCancelledError,
-    CorpusError,
-    IndexLockedError,
-    IndexNotFoundError,
-    ModelNotFoundError,
-    RagError,
-)
+from rag.errors import CorpusError, IndexNotFoundError, ModelNotFoundError
 from rag.generators import Generator, open_generator
 from rag.loaders import SUPPORTED_SUFFIXES
 from rag.retriever import Retriever
+from rag.server.access import access_log, as_line
+from rag.server.asgi import request_id
 from rag.server.feedback import FEEDBACK_FILE, FeedbackLog, feedback_of
 from rag.server.library import Library
+from rag.server.metrics import Metrics
 from rag.server.pictures import PagePictures
+from rag.server.rebuilds import Rebuilds
 from rag.server.uploads import DeletedDocument, SavedUpload, UploadError, move_to_trash, save_upload
 from rag.store import Generation
 from rag.text import detect_language
@@ -82,9 +80,10 @@ class ChatService:
         self._any_model = any_model
         self._chatbots: dict[str, Chatbot] = {}  # by the name of the model that writes; "" for quotes
         self._open_lock = threading.Lock()
-        self._build_lock = threading.Lock()
         self._upload_lock = threading.Lock()
-        self._cancelled: threading.Event | None = None  # of the rebuild under way
+        self.log_questions = False
+        self.metrics = Metrics()
+        self._rebuilds = Rebuilds(self.index_dir, self._build, self.metrics)
         self._pictures = PagePictures()
         self.library = Library(self.index_dir, self.upload_dir, self.sources)
 
@@ -96,7 +95,7 @@ class ChatService:
         """
         self.embedder()
         self.generator()
-        self.ask("hello مرحبا")
+        self.chatbot().ask("hello مرحبا")
 
     def embedder(self) -> Embedder:
         """Return the embedder, loaded on first use.
@@ -137,10 +136,10 @@ class ChatService:
 
     def models(self) -> list[str]:
         """Return the names of the language models that are open."""
-        return list(dict.fromkeys(name for name in (self._own_model, *self._chatbots) if name))
+        return list(dict.fromkeys(name for name in (self.own_model, *self._chatbots) if name))
 
     @property
-    def _own_model(self) -> str:
+    def own_model(self) -> str:
         """The name of the language model the server was started with; empty for answers made of quotes."""
         return self._model if isinstance(self._model, str) else getattr(self._model, "name", "")
 
@@ -158,7 +157,7 @@ class ChatService:
             )
         generator, retriever = open_generator(name), self.retriever()
         with self._open_lock:
-            for other in set(self._chatbots) - {"", self._own_model}:
+            for other in set(self._chatbots) - {"", self.own_model}:
                 del self._chatbots[other]
             self._chatbots[name] = Chatbot(retriever, generator=generator)
 
@@ -169,7 +168,7 @@ class ChatService:
             model: The name of a language model that is open, ``""`` for answers made of quotes; None is the
                 server's own.
         """
-        own = self._own_model
+        own = self.own_model
         name = own if model is None else model
         if name and name != own:
             self.open_model(name)
@@ -179,9 +178,18 @@ class ChatService:
                 self._chatbots[name] = Chatbot(retriever, generator=generator)
             return self._chatbots[name]
 
-    def ask(self, question: str, history: Sequence[Answer] = ()) -> Answer:
-        """Answer a question; see ``Chatbot.ask``."""
-        return self.chatbot().ask(question, history)
+    def ask(
+        self,
+        question: str,
+        history: Sequence[Answer] = (),
+        *,
+        scope: Scope | None = None,
+        config: AnswerConfig | None = None,
+        model: str | None = None,
+    ) -> Answer:
+        """Answer a question; see ``Chatbot.ask``, `chatbot`."""
+        *_, whole = self.stream(question, history, scope=scope, config=config, model=model)
+        return whole
 
     def stream(
         self,
@@ -191,17 +199,65 @@ class ChatService:
         scope: Scope | None = None,
         config: AnswerConfig | None = None,
         model: str | None = None,
-    ) -> Iterator[Answer]:
+    ) -> abc.Generator[Answer, None, None]:
         """Answer a question piece by piece; the last answer is the whole one. See ``Chatbot.stream``, `chatbot`."""
-        return self.chatbot(model).stream(question, history, scope=scope, config=config)
+        answers = self.chatbot(model).stream(question, history, scope=scope, config=config)
+        return self._counted(question, answers)
+
+    def _counted(self, question: str, answers: Iterator[Answer]) -> abc.Generator[Answer, None, None]:
+        """Yield the answers; count the question and how it ended."""
+        began, outcome = time.perf_counter(), "failed"
+        last: Answer | None = None
+        try:
+            for last in answers:
+                yield last
+            if last is not None:
+                outcome = "abstained" if last.abstained else "answered"
+        except GeneratorExit:
+            outcome = "left"
+            raise
+        finally:
+            seconds = time.perf_counter() - began
+            self.metrics.answered_question(outcome, seconds)
+            if self.log_questions:
+                access_log.info("question=%s %s %.3f s id=%s", as_line(question), outcome, seconds, request_id.get())
 
     def live_documents(self) -> Mapping[str, Document]:
         """Return the documents of the live generation, by ``doc_id``."""
         return self.retriever().snapshot().generation.documents
 
-    def search(self, query: str, *, top_k: int = 5, language: str | None = None) -> tuple[str, list[Hit]]:
-        """Return the query's language and its best passages, optionally only those in ``language``."""
-        hits = self.retriever().search(query, top_k=top_k, language=language)
+    def search(
+        self,
+        query: str,
+        *,
+        top_k: int = 5,
+        language: str | None = None,
+        scope: Scope | None = None,
+        diversity: float = 0.0,
+    ) -> tuple[str, list[Hit]]:
+        """Return the query's language and its best passages; see `Retriever.search`.
+
+        Args:
+            query: A question or key words.
+            top_k: Passages wanted.
+            language: Only passages in this language; ``scope.language`` by default.
+            scope: The documents to look in; all of them by default.
+            diversity: In [0, 1]: how far passages that repeat better ones are passed over.
+        """
+        scope = scope or Scope()
+        began = time.perf_counter()
+        hits = self.retriever().search(
+            query,
+            top_k=top_k,
+            language=language or scope.language or None,
+            doc_ids=scope.doc_ids or None,
+            collection=scope.collection or None,
+            metadata=dict(scope.metadata) or None,
+            diversity=diversity,
+        )
+        if self.log_questions:
+            seconds = time.perf_counter() - began
+            access_log.info("query=%s %d hits %.3f s id=%s", as_line(query), len(hits), seconds, request_id.get())
         return detect_language(query), hits
 
     def documents(self) -> list[DocumentRow]:
@@ -258,6 +314,14 @@ class ChatService:
             RagError: It cannot be written.
         """
         FeedbackLog(self.index_dir / FEEDBACK_FILE).append(feedback_of(answer, verdict, reason))
+
+    def report_index(self) -> None:
+        """Say in the metrics which index is live; opens none."""
+        if self._retriever is None:
+            self.metrics.live_index("", 0, 0)
+        else:
+            live = self._retriever.snapshot().generation
+            self.metrics.live_index(live.name, len(live.documents), len(live.passages))
 
     def health(self) -> dict[str, str | int]:
         """Return the live generation's name, its counts and the embedder's name."""
@@ -325,91 +389,32 @@ class ChatService:
     @property
     def is_rebuilding(self) -> bool:
         """Whether a rebuild is under way in this process."""
-        return self._cancelled is not None
+        return self._rebuilds.is_running
 
     def cancel_rebuild(self) -> bool:
-        """Have the rebuild that is under way end at its next step; the live index stays as it is.
-
-        A rebuild whose index is live already goes on to its report.
-
-        Returns:
-            Whether one was under way.
-        """
-        cancelled = self._cancelled
-        if cancelled is None:
-            return False
-        cancelled.set()
-        return True
+        """End the rebuild that is under way; see `Rebuilds.cancel`."""
+        return self._rebuilds.cancel()
 
     def rebuild(self, progress: Callable[[BuildProgress], None] | None = None) -> BuildReport:
-        """Bring the index up to date with the folders; embeds only what changed.
+        """Bring the index up to date with the folders; see `Rebuilds.run`."""
+        return self._rebuilds.run(progress)
 
-        Args:
-            progress: Called from this thread as the stages advance.
+    def rebuild_stream(self) -> Iterator[BuildProgress | BuildReport]:
+        """Rebuild in a thread of its own and yield its progress, then the report; see `Rebuilds.stream`."""
+        return self._rebuilds.stream()
 
-        Raises:
-            BuildCancelledError: ``cancel_rebuild`` was called meanwhile.
-            IndexLockedError: A rebuild is running already, here or in another process.
-            CorpusError: There is no folder to read, or nothing in it can be read.
-            RagError: The embedder or the index cannot be opened.
-        """
-        if not self._build_lock.acquire(blocking=False):
-            raise IndexLockedError(f"{self.index_dir} is being rebuilt already; wait until that has finished")
-        cancelled = self._cancelled = threading.Event()
-
-        def advance(step: BuildProgress) -> None:
-            if progress is not None:
-                progress(step)
-            is_live = step.stage == "write" and step.done == step.total
-            if cancelled.is_set() and not is_live:
-                raise BuildCancelledError(
-                    f"the rebuild of {self.index_dir} was cancelled; the index is as it was before. Start it again"
-                )
-
+    def _build(self, progress: Callable[[BuildProgress], None]) -> BuildReport:
+        """Build what `Rebuilds` has begun, remember what could not be read, and answer from the new index."""
+        sources = self.sources()
+        if not sources:
+            raise CorpusError(self.upload_dir, "there are no documents yet; add some, then rebuild")
         try:
-            sources = self.sources()
-            if not sources:
-                raise CorpusError(self.upload_dir, "there are no documents yet; add some, then rebuild")
-            report = build_index(sources, self.index_dir, embedder=self.embedder(), progress=advance)
-            self.library.keep_failures((file.path, file.reason) for file in report.failed)
-            if self._retriever is not None:
-                self._retriever.refresh()
-            return report
+            report = build_index(sources, self.index_dir, embedder=self.embedder(), progress=progress)
         except CorpusError as error:
             if error.failed:
                 self.library.keep_failures(error.failed)
             raise
-        finally:
-            self._cancelled = None
-            self._build_lock.release()
-
-    def rebuild_stream(self) -> Iterator[BuildProgress | BuildReport]:
-        """Rebuild in a thread of its own and yield its progress, then the report.
-
-        Whoever stops listening does not stop the rebuild. Progress that comes faster than it is read is skipped
-        over; the report never is.
-
-        Raises:
-            RagError: What ``rebuild`` raises.
-        """
-        events: queue.SimpleQueue[BuildProgress | BuildReport | BaseException] = queue.SimpleQueue()
-
-        def work() -> None:
-            try:
-                events.put(self.rebuild(events.put))
-            except RagError as error:
-                events.put(error)
-            except BaseException as error:
-                logger.exception("the rebuild failed")
-                events.put(error)
-
-        threading.Thread(target=work, name="sanad-rebuild", daemon=True).start()
-        while True:
-            event = events.get()
-            while isinstance(event, BuildProgress) and not events.empty():
-                event = events.get()
-            if isinstance(event, BaseException):
-                raise event
-            yield event
-            if isinstance(event, BuildReport):
-                return
+        self.library.keep_failures((file.path, file.reason) for file in report.failed)
+        if self._retriever is not None:
+            self._retriever.refresh()
+        return report

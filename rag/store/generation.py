@@ -179,6 +179,7 @@ def _document_record(document: Document) -> dict[str, Any]:
         "headings": [{"level": item.level, "start": item.start, "end": item.end} for item in document.headings],
         "pages": [{"number": item.number, "start": item.start, "end": item.end} for item in document.pages],
         "warnings": list(document.warnings),
+        "metadata": dict(document.metadata),
     }
 
 
@@ -196,6 +197,7 @@ def _document(record: dict[str, Any]) -> Document:
         ),
         pages=tuple(Page(item["number"], item["start"], item["end"]) for item in record["pages"]),
         warnings=tuple(record["warnings"]),
+        metadata=tuple(sorted(record.get("metadata", {}).items())),  # older generations have none
     )
 
 

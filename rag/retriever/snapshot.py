@@ -1,36 +1,29 @@
-"""Find the passages that answer a query: dense and lexical legs, fused across languages.
-
-A `Snapshot` searches one generation of the index and never changes. A `Retriever` hands out the snapshot of the
-live generation and follows the index when it is rebuilt.
-"""
+"""Search in one generation of the index, which never changes."""
 
 from __future__ import annotations
 
-import logging
 import threading
-import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, Self
+from typing import Protocol, overload
 
 import numpy as np
 import numpy.typing as npt
 
 from rag.config import RetrievalConfig
 from rag.datatypes import Document, Hit
-from rag.dictionary import Dictionary, default_dictionary
-from rag.embedder import Embedder, fingerprint_hash
-from rag.errors import IndexMismatchError, RagError
-from rag.fusion import FusionWeights, candidates, default_weights, features, fuse
+from rag.dictionary import Dictionary
+from rag.embedder import fingerprint_hash
+from rag.errors import IndexMismatchError
+from rag.fusion import FusionWeights, candidates, features, fuse
 from rag.lexical import LexicalLeg
-from rag.store import Generation, IndexStore, VectorIndex
+from rag.retriever.diversity import diversify
+from rag.retriever.filters import Filters
+from rag.store import Generation, VectorIndex
 from rag.text.language import detect_language
 from rag.text.spelling import SpellChecker
 
-logger = logging.getLogger(__name__)
-
-_LOOK_INTERVAL_S = 0.5
 _SPELLING_CHARACTERS = 5_000_000
 _BLOCK = 4096  # vectors held twice at a time
 
@@ -170,50 +163,115 @@ class Snapshot:
         """Return the mean cosine of a query with the passages of the index, in [-1, 1]; 0 if it is empty."""
         return float(self._embedder.encode_queries([query])[0] @ self._centre)
 
-    def search(
+    @overload
+    def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; the first one wins
         self,
         query: str,
         *,
         top_k: int | None = None,
         language: str | None = None,
         doc_ids: Collection[str] | None = None,
-    ) -> list[Hit]:
-        """Find the passages nearest to a query, best first.
+        collection: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        diversity: float = 0.0,
+    ) -> list[Hit]: ...
+
+    @overload
+    def search(
+        self,
+        query: Sequence[str],
+        *,
+        top_k: int | None = None,
+        language: str | None = None,
+        doc_ids: Collection[str] | None = None,
+        collection: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        diversity: float = 0.0,
+    ) -> list[list[Hit]]: ...
+
+    def search(
+        self,
+        query: str | Sequence[str],
+        *,
+        top_k: int | None = None,
+        language: str | None = None,
+        doc_ids: Collection[str] | None = None,
+        collection: str | None = None,
+        metadata: Mapping[str, str] | None = None,
+        diversity: float = 0.0,
+    ) -> list[Hit] | list[list[Hit]]:
+        """Find the passages nearest to a query, or to each of several queries, best first.
 
         Equal scores keep the order of the index. A filter leaves the scores of the passages that pass as they are.
+        Several queries are embedded in one batch; each finds what it finds alone (a batch may round a cosine in its
+        seventh digit).
 
         Args:
-            query: A question or key words, in any language.
-            top_k: Hits wanted, at least 1; None takes the configured number. Fewer come back only if fewer
-                passages pass the filters.
+            query: A question or key words, in any language; or several of them.
+            top_k: Hits wanted for each query, at least 1; None takes the configured number. Fewer come back only if
+                fewer passages pass the filters.
             language: Only passages of this ISO 639-1 code.
             doc_ids: Only passages of these documents; ids that are not in the index find nothing.
+            collection: Only documents in this folder of the corpus and below it, such as ``"articles/2026"``; the
+                empty one is the whole corpus.
+            metadata: Only documents that have each of these values under its key, whatever the case of the letters;
+                an item of a list such as ``tags`` counts, see `Document.has`.
+            diversity: In [0, 1]. 0 ranks by score. Above it the hits are chosen among the candidates of both legs by
+                maximal marginal relevance: each next one has the greatest
+                ``(1 - diversity) * relevance - diversity * (greatest cosine with a hit before it)``, relevance being
+                the score brought to [0, 1] over the candidates. The best hit comes first in any case. Ranks then
+                follow that order and scores need not fall.
 
         Returns:
-            Hits with ranks 1, 2, 3, ... ``score`` is comparable within one query only. ``dense_rank`` and
-            ``bm25_rank`` count within the passages of the hit's language that pass the filters.
+            For one query its hits with ranks 1, 2, 3, ...; for several a list of such lists, in the order of the
+            queries. ``score`` is comparable within one query only. ``dense_rank`` and ``bm25_rank`` count within the
+            passages of the hit's language that pass the filters.
 
         Raises:
-            ValueError: The query is empty or blank, or top_k is below 1.
+            ValueError: A query is empty or blank, top_k is below 1, diversity is outside of [0, 1], or a filter is no
+                such thing; the message names it.
+            TypeError: A query is not a string.
         """
-        if not query.strip():
-            raise ValueError("the query is empty")
+        queries = [query] if isinstance(query, str) else list(query)
+        _check_queries(queries, is_one=isinstance(query, str))
         wanted = self._config.top_k if top_k is None else top_k
         if wanted < 1:
             raise ValueError(f"top_k must be at least 1, got {wanted}")
-        n_rows = len(self.generation.passages)
-        if not n_rows:
-            return []
-        query_language = detect_language(query)
-        query = self.correct(query)
-        cosines = self._cosines(query)
-        shares = np.zeros(n_rows)
+        if not 0.0 <= diversity <= 1.0:
+            raise ValueError(f"diversity must be in [0, 1], got {diversity}")
+        filters = Filters(language, doc_ids, collection, metadata)
+        found = self._search(queries, filters, wanted, diversity) if self.generation.passages else [[] for _ in queries]
+        return found[0] if isinstance(query, str) else found
+
+    def _search(self, queries: list[str], filters: Filters, wanted: int, diversity: float) -> list[list[Hit]]:
+        """Search for queries that are no blanks, in an index that is not empty."""
+        passes = self._passing(filters)
+        corrected = [self.correct(query) for query in queries]
+        vectors = self._embedder.encode_queries(corrected)
+        return [
+            self._hits(
+                self._fused(text, detect_language(query), vector, passes, filters.language, wanted), wanted, diversity
+            )
+            for query, text, vector in zip(queries, corrected, vectors, strict=True)
+        ]
+
+    def _fused(
+        self,
+        query: str,
+        query_language: str,
+        vector: npt.NDArray[np.float32],
+        passes: npt.NDArray[np.bool_],
+        language: str | None,
+        wanted: int,
+    ) -> list[_Candidate]:
+        """Return the candidates of both legs, best first; at least ``wanted`` where so many passages pass."""
+        cosines = self._cosines(vector)
+        shares = np.zeros(len(cosines))
         lexical: dict[str, npt.NDArray[np.float64]] = {}
         for passage_language, part in self._languages.items():
             scored = part.leg.score(query, query_language)
             lexical[passage_language], shares[part.rows] = scored.scores, scored.shares
-        passes = self._passing(doc_ids)
-        found: list[tuple[float, int, _Leg]] = []
+        found: list[_Candidate] = []
         for passage_language, part in self._languages.items():
             eligible = passes[part.rows]
             if language not in (None, passage_language) or not eligible.any():
@@ -232,6 +290,15 @@ class Snapshot:
                 for score, row, position in zip(fused, part.rows[positions], positions, strict=True)
             )
         found.sort(key=lambda item: item[:2])
+        return found
+
+    def _hits(self, found: list[_Candidate], wanted: int, diversity: float) -> list[Hit]:
+        """Return the hits among the candidates: the first ones, or those that repeat each other least."""
+        if diversity > 0.0 and found:
+            scores = np.array([-negative for negative, _, _ in found])
+            rows = np.array([row for _, row, _ in found], dtype=np.int64)
+            vectors = self.generation.vectors.reconstruct(rows).astype(np.float64)
+            found = [found[place] for place in diversify(scores, vectors, diversity=diversity, top=wanted)]
         return [
             Hit(
                 passage=self.generation.passages[row],
@@ -245,22 +312,21 @@ class Snapshot:
             for rank, (negative, row, leg) in enumerate(found[:wanted], start=1)
         ]
 
-    def _cosines(self, query: str) -> npt.NDArray[np.float64]:
-        """Return the cosine of the query with every passage, by row."""
+    def _cosines(self, query: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
+        """Return the cosine of a query's vector with every passage, by row."""
         vectors = self.generation.vectors
-        scores, rows = vectors.search(self._embedder.encode_queries([query]), top_k=len(vectors))
+        scores, rows = vectors.search(query[None], top_k=len(vectors))
         cosines = np.empty(len(vectors))
         cosines[rows[0]] = scores[0]
         return cosines
 
-    def _passing(self, doc_ids: Collection[str] | None) -> npt.NDArray[np.bool_]:
-        """Return which rows belong to one of the documents, shape (n_rows,)."""
-        if doc_ids is None:
+    def _passing(self, filters: Filters) -> npt.NDArray[np.bool_]:
+        """Return which rows belong to a document that passes, shape (n_rows,)."""
+        if filters.is_open:
             return np.ones(len(self._doc_of_row), dtype=bool)
-        if isinstance(doc_ids, str):
-            raise ValueError(f"doc_ids must be a collection of ids, got the string {doc_ids!r}")
-        wanted = [self._doc_ids[doc_id] for doc_id in doc_ids if doc_id in self._doc_ids]
-        return np.isin(self._doc_of_row, wanted)
+        passes = np.zeros(len(self._doc_ids), dtype=bool)
+        passes[[self._doc_ids[doc_id] for doc_id in filters.passing(self.generation.documents)]] = True
+        return passes[self._doc_of_row]
 
 
 @dataclass(frozen=True, slots=True)
@@ -282,106 +348,16 @@ class _Leg:
         return int((before & self.eligible).sum()) + 1
 
 
-class Retriever:
-    """Search in the live generation of an index. Safe to share between threads.
+# Score with its sign turned, so that sorting puts the best first; row; where it stands in its legs.
+_Candidate = tuple[float, int, _Leg]
 
-    The index is looked at, at most twice a second, when somebody searches; a new generation is loaded in the
-    calling thread while other threads go on with the one before. A generation that cannot be loaded is left alone
-    with a warning, and the one before goes on serving.
-    """
 
-    def __init__(
-        self, store: IndexStore, embedder: Encoder, generation: Generation, *, config: RetrievalConfig
-    ) -> None:
-        """Serve ``generation`` first; see `Retriever.open`."""
-        self.embedder = embedder
-        self._store, self._config = store, config
-        self._dictionary, self._weights = default_dictionary(), default_weights()
-        self._lock = threading.Lock()
-        self._looked_at = time.monotonic()
-        # What CURRENT named when it was last followed; the generation in use is another where that one is damaged.
-        self._followed = generation.name
-        self._problem = ""
-        self._snapshot = self._snapshot_of(generation)
-
-    @classmethod
-    def open(
-        cls,
-        index_dir: str | Path = "index",
-        *,
-        embedder: Encoder | str | Path | None = None,
-        config: RetrievalConfig | None = None,
-    ) -> Self:
-        """Open an index.
-
-        Args:
-            index_dir: The index folder.
-            embedder: An open embedder, or the folder or hub name of one; None for the built-in one.
-            config: Defaults of a search.
-
-        Raises:
-            IndexNotFoundError: There is no index.
-            IndexFormatError: It is damaged.
-            IndexMismatchError: It was built with another embedder.
-            ModelNotFoundError: The embedder cannot be opened.
-        """
-        store = IndexStore(index_dir)
-        generation = store.open_current()
-        if embedder is None or isinstance(embedder, str | Path):
-            embedder = Embedder.open(embedder)
-        return cls(store, embedder, generation, config=config or RetrievalConfig())
-
-    def snapshot(self) -> Snapshot:
-        """Return search in one generation that stays as it is; take one for all the steps of an answer."""
-        if time.monotonic() - self._looked_at >= _LOOK_INTERVAL_S and self._lock.acquire(blocking=False):
-            try:
-                self._follow()
-            finally:
-                self._looked_at = time.monotonic()
-                self._lock.release()
-        return self._snapshot
-
-    def refresh(self) -> Snapshot:
-        """Follow the index at once; ``snapshot`` may be half a second behind it."""
-        with self._lock:
-            self._follow()
-            self._looked_at = time.monotonic()
-        return self._snapshot
-
-    def search(
-        self,
-        query: str,
-        *,
-        top_k: int | None = None,
-        language: str | None = None,
-        doc_ids: Collection[str] | None = None,
-    ) -> list[Hit]:
-        """Search in the live generation; see `Snapshot.search`."""
-        return self.snapshot().search(query, top_k=top_k, language=language, doc_ids=doc_ids)
-
-    def _follow(self) -> None:
-        """Swap in the generation that CURRENT names, if it is another and can be loaded."""
-        try:
-            name = self._store.current_name()
-            if name != self._followed:
-                self._followed = name  # tried once, whatever comes of it
-                self._snapshot = self._snapshot_of(self._store.open(name))
-                logger.info("%s: now serving %s", self._store.index_dir, name)
-            self._problem = ""
-        except RagError as error:
-            if str(error) != self._problem:
-                logger.warning("%s. Still serving %s", error, self._snapshot.generation.name)
-            self._problem = str(error)
-
-    def _snapshot_of(self, generation: Generation) -> Snapshot:
-        return Snapshot(
-            generation,
-            self.embedder,
-            config=self._config,
-            dictionary=self._dictionary,
-            weights=self._weights,
-            index_dir=self._store.index_dir,
-        )
+def _check_queries(queries: Sequence[object], *, is_one: bool) -> None:
+    for number, query in enumerate(queries, start=1):
+        if not isinstance(query, str):
+            raise TypeError(f"a query must be a string, got {query!r}")
+        if not query.strip():
+            raise ValueError("the query is empty" if is_one else f"query {number} of {len(queries)} is empty")
 
 
 def _mean_vector(vectors: VectorIndex) -> npt.NDArray[np.float64]:

@@ -1,0 +1,113 @@
+"""``rag build``: bring the index up to date, once or whenever the documents change."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from rag.cli.terminal import DEFAULT_CORPUS_DIR, Progress, print_json, print_note
+from rag.cli.watch import changes_in
+from rag.errors import IndexLockedError, RagError
+
+if TYPE_CHECKING:
+    from rag.builder import BuildReport, FailedFile
+    from rag.embedder import Embedder
+
+
+def add_build_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``rag build`` takes beside the index."""
+    parser.add_argument(
+        "corpus_dirs", nargs="*", metavar="CORPUS_DIR", help=f"folders of documents (default: {DEFAULT_CORPUS_DIR})"
+    )
+    parser.add_argument("--embedder", metavar="NAME_OR_PATH", help="a sentence-transformer (default: the built-in one)")
+    parser.add_argument(
+        "--watch", action="store_true", help="build again whenever the documents change, until Ctrl-C; a line a build"
+    )
+
+
+def run_build(args: argparse.Namespace) -> int:
+    """Run ``rag build`` and return the exit status."""
+    args.corpus_dirs = args.corpus_dirs or [DEFAULT_CORPUS_DIR]
+    return _watch(args) if args.watch else _build(args)
+
+
+def _build(args: argparse.Namespace) -> int:
+    from rag.builder import build_index
+
+    with Progress() as progress:
+        report = build_index(args.corpus_dirs, args.index_dir, embedder=args.embedder, progress=progress)
+    _print_failed(report.failed)
+    _print_report(args, report)
+    return 0
+
+
+def _watch(args: argparse.Namespace) -> int:
+    """Build now and after every change, until interrupted. What fails is said, and tried again at the next change."""
+    from rag.embedder import Embedder
+
+    builds = _Builds(args, Embedder.open(args.embedder))
+    try:
+        is_due = True
+        for has_changed in changes_in(args.corpus_dirs, without=args.index_dir):
+            if has_changed or is_due:
+                is_due = not builds.run()
+    except KeyboardInterrupt:
+        print_note("stopped watching; the index is whole")
+    return 0
+
+
+class _Builds:
+    """One build after another of the same index, with the models kept open; says what is new."""
+
+    def __init__(self, args: argparse.Namespace, embedder: Embedder) -> None:
+        self._args, self._embedder = args, embedder
+        self._said: object = None
+        self._failed: frozenset[FailedFile] = frozenset()
+
+    def run(self) -> bool:
+        """Build; return whether that is done, False where another build has to end first."""
+        from rag.builder import build_index
+
+        try:
+            with Progress() as progress:
+                report = build_index(
+                    self._args.corpus_dirs, self._args.index_dir, embedder=self._embedder, progress=progress
+                )
+        except (RagError, ValueError) as error:
+            self._say_error(error)
+            return not isinstance(error, IndexLockedError)
+        _print_failed(failed for failed in report.failed if failed not in self._failed)
+        self._failed = frozenset(report.failed)
+        said = (report.generation, self._failed)
+        if said != self._said:  # a temporary file that came and went is no news
+            _print_report(self._args, report)
+        self._said = said
+        return True
+
+    def _say_error(self, error: Exception) -> None:
+        if self._said == str(error):
+            return
+        self._said = str(error)
+        print_note(f"error: {error}")
+        if self._args.json:
+            print_json({"error": str(error)})
+
+
+def _print_failed(failed: Iterable[FailedFile]) -> None:
+    for file in failed:
+        print_note(f"skipped {file.path}: {file.reason}")
+
+
+def _print_report(args: argparse.Namespace, report: BuildReport) -> None:
+    from rag.wire import build_json
+
+    if args.json:
+        print_json(build_json(report))
+        return
+    print(
+        f"{args.index_dir}/{report.generation}: {report.documents} documents, {report.passages} passages "
+        f"({report.added} added, {report.updated} updated, {report.removed} removed, {report.unchanged} unchanged, "
+        f"{len(report.failed)} failed) in {report.seconds:.1f} s",
+        flush=True,
+    )

@@ -23,7 +23,9 @@ def folder(demo_index, tmp_path_factory):
 
 
 @pytest.mark.parametrize(("code", "output"), BLOCKS)
-def test_python_blocks_print_what_they_say(folder, code, output):
+def test_python_blocks_print_what_they_say(folder, code, output, request):
+    if "http://127.0.0.1:7860" in code:
+        code = code.replace("http://127.0.0.1:7860", request.getfixturevalue("address").rstrip("/"))
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=folder, capture_output=True, text=True, timeout=100, env={**os.environ, "PYTHONUTF8": "1"},

@@ -399,7 +399,7 @@ class DocumentLoader:
         if child is None:
             return None
         assert child.stdin is not None and child.stdout is not None
-        if child.poll() is None:  # else it is gone, with whatever it had started
+        if child.returncode is None:  # else it is gone, with whatever it had started
             _kill(child)  # although it may be dead already: not so the OCR that it started
         try:
             child.stdin.close()

@@ -21,6 +21,7 @@ from rag.lexical import LexicalLeg
 from rag.retriever.diversity import diversify
 from rag.retriever.filters import Filters
 from rag.store import Generation, VectorIndex
+from rag.text.dialect import in_standard_arabic
 from rag.text.language import detect_language
 from rag.text.spelling import SpellChecker
 
@@ -136,15 +137,16 @@ class Snapshot:
         return part.leg.translate(term, term, source)
 
     def correct(self, query: str) -> str:
-        """Return the query with misspelt words put right by the words of the index; see `SpellChecker`.
+        """Return the query as a document would write it: spoken Arabic as standard Arabic, misspelt words put right.
 
-        A word that the embedder knows whole is no misspelling. A large index is sampled: its first passages, up to
+        See `in_standard_arabic` and `SpellChecker`. Words are put right by the words of the index; one that the
+        embedder knows whole is no misspelling. A large index is sampled: its first passages, up to
         five million characters.
         """
         with self._spelling_lock:
             if self._spelling is None:
                 self._spelling = SpellChecker(self._sample())
-        return self._spelling.correct(query, self._is_word)
+        return self._spelling.correct(in_standard_arabic(query), self._is_word)
 
     def _is_word(self, word: str) -> bool:
         """Tell whether the embedder knows a word as one piece."""

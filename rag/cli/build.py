@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import csv
+import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.cli.terminal import DEFAULT_CORPUS_DIR, Progress, print_json, print_note
@@ -24,11 +27,16 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--watch", action="store_true", help="build again whenever the documents change, until Ctrl-C; a line a build"
     )
+    parser.add_argument(
+        "--report", metavar="FILE", help="write what became of each file, with remarks and reasons: .csv or .json"
+    )
 
 
 def run_build(args: argparse.Namespace) -> int:
     """Run ``rag build`` and return the exit status."""
     args.corpus_dirs = args.corpus_dirs or [DEFAULT_CORPUS_DIR]
+    if args.report and Path(args.report).suffix not in (".csv", ".json"):
+        raise ValueError(f"--report {args.report}: the report is written as .csv or .json; end its name so")
     return _watch(args) if args.watch else _build(args)
 
 
@@ -102,6 +110,12 @@ def _print_failed(failed: Iterable[FailedFile]) -> None:
 def _print_report(args: argparse.Namespace, report: BuildReport) -> None:
     from rag.wire import build_json
 
+    for file in report.files:
+        if file.state in ("added", "updated"):
+            for warning in file.warnings:
+                print_note(f"note: {file.doc_id}: {warning}")
+    if args.report:
+        _write_report(Path(args.report), build_json(report)["files"])
     if args.json:
         print_json(build_json(report))
         return
@@ -111,3 +125,24 @@ def _print_report(args: argparse.Namespace, report: BuildReport) -> None:
         f"{len(report.failed)} failed) in {report.seconds:.1f} s",
         flush=True,
     )
+
+
+def _write_report(path: Path, files: list[dict[str, object]]) -> None:
+    """Write one row a file: JSON, or CSV with remarks joined by semicolons and a mark that Excel knows UTF-8 by."""
+    try:
+        if path.suffix == ".json":
+            path.write_text(json.dumps(files, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+            return
+        with path.open("w", encoding="utf-8-sig", newline="") as stream:
+            writer = csv.writer(stream)
+            writer.writerow(files[0] if files else ())
+            for file in files:
+                writer.writerow(_cell(value) for value in file.values())
+    except OSError as error:
+        raise RagError(f"the report cannot be written to {path}: {error.strerror}; the index is up to date") from error
+
+
+def _cell(value: object) -> object:
+    """Return what a cell holds; a text that a spreadsheet would take for a formula gets an apostrophe in front."""
+    text = "; ".join(value) if isinstance(value, list) else value
+    return f"'{text}" if isinstance(text, str) and text.startswith(("=", "+", "-", "@")) else text

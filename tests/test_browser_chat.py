@@ -193,5 +193,5 @@ def test_an_opinion_is_kept_with_its_reason(visitor, address):
     reply.locator(".reason textarea").fill("too short")
     reply.locator("[data-action=send-reason]").click()
     person.page.wait_for_selector("#sanad-question .said >> text=saved")
-    assert reply.locator("[data-value=down]").get_attribute("aria-pressed") == "true"
+    assert reply.locator("[data-action=feedback][data-value=down]").get_attribute("aria-pressed") == "true"
     assert reply.locator(".reason").count() == 0

@@ -360,7 +360,7 @@ def test_a_corpus_without_a_readable_document_keeps_the_old_index(tmp_path, buil
     build()
     bad = make_corpus(tmp_path / "bad", {"a.txt": bytes(range(32)) * 99, "b.pdf": b"%PDF-1.7 broken", "c.exe": "x"})
     for folder in (bad, make_corpus(tmp_path / "none", {})):
-        with pytest.raises(CorpusError, match=f"{folder}: no document that can be read. Put .md") as caught:
+        with pytest.raises(CorpusError, match=f"{folder}: no document that can be read. Put files there") as caught:
             build(folder)
         assert caught.value.path == folder
     assert store.open_current().name == "gen-000001"

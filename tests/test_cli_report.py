@@ -57,4 +57,13 @@ def test_another_ending_or_an_impossible_place_is_said(build, tmp_path, capsys):
     assert build("report.xml")[0] == 1
     assert "written as .csv or .json" in capsys.readouterr().err
     assert build("nowhere/report.csv")[0] == 1
-    assert "the index is up to date" in capsys.readouterr().err
+    assert "the index is as it would be" in capsys.readouterr().err
+
+
+def test_a_corpus_of_which_nothing_can_be_read_is_reported_too(tmp_path, make_corpus):
+    corpus = make_corpus(tmp_path / "corpus", {"a.pdf": b"%PDF-1.7 no", "b.exe": "x"})
+    report = tmp_path / "report.JSON"
+    assert main(["build", str(corpus), "--index-dir", str(tmp_path / "index"), "--report", str(report)]) == 1
+    rows = json.loads(report.read_text("utf-8"))
+    assert {row["state"] for row in rows} == {"failed"}
+    assert any(row["path"].endswith("a.pdf") and row["reason"] for row in rows)

@@ -22,6 +22,7 @@ class Watch:
         self.process = subprocess.Popen(
             [*RAG, "build", "corpus", "--watch", *options],
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored below a shell's background job
         )  # fmt: skip
         self._lines = queue.Queue()
         self._reader = threading.Thread(target=self._read, daemon=True)

@@ -77,6 +77,12 @@ def test_the_lexicon_is_whole():
     assert len(seen) > 5000
 
 
+def test_what_is_said_in_standard_arabic_is_not_said_again():
+    forms = [form for line in LEXICON.read_text("utf-8").splitlines() for form in line.split("\t")[0].split(" | ")]
+    once = [in_standard_arabic(f"ليش {form}") for form in forms]
+    assert [text for text in once if in_standard_arabic(text) != text] == []
+
+
 def test_dialect_finds_what_the_standard_question_finds(demo_index):
     from rag import Retriever
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from pathlib import Path
 
 import anyio
@@ -372,6 +373,10 @@ def test_the_process_takes_its_key_from_the_environment_and_logs_a_line_a_reques
         question = {"question": "Who waters the tomatoes?"}
         assert httpx.post(f"{address}/api/ask", json=question, headers=headers).status_code == 503
         log = (tmp_path / "log").read_text("utf-8")
+        until = time.monotonic() + 20
+        while log.count("trace-7") < 3 and time.monotonic() < until:  # the line comes after the reply
+            time.sleep(0.05)
+            log = (tmp_path / "log").read_text("utf-8")
     lines = [line for line in log.splitlines() if "trace-7" in line]
     assert "127.0.0.1 api-key GET /v1/models 200 " in lines[0]
     assert lines[1].startswith("[trace-7] WARNING: /api/ask: ")  # every line of a request has its id

@@ -263,17 +263,18 @@ def _growing_quotes(whole: Answer) -> Iterator[Answer]:
 def _understand(typed: str, history: Sequence[Answer], snapshot: Snapshot, generator: Generator | None) -> Question:
     """Read a question, put right and made to stand alone; it stays in the language it was asked in."""
     asked = understand(snapshot.correct(typed))
+    spoken = snapshot.spell(typed)  # the words that make a follow-up are told as they were said
 
     def score(query: str) -> float:
         return max((hit.dense_score for hit in snapshot.search(query, top_k=1)), default=0.0)
 
     if generator is None:
-        alone = stand_alone(asked.text, history, score=score)
+        alone = stand_alone(spoken, history, score=score)
     else:
-        alone = stand_alone_with(generator, asked.text, history, score=score)
+        alone = stand_alone_with(generator, spoken, history, score=score)
     if not alone.is_follow_up:
         return asked
-    question = understand(alone.query)
+    question = understand(snapshot.correct(alone.query))
     return question if asked.language == UNDETERMINED else dataclasses.replace(question, language=asked.language)
 
 

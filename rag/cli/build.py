@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 import csv
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.cli.terminal import DEFAULT_CORPUS_DIR, Progress, print_json, print_note
 from rag.cli.watch import changes_in
-from rag.errors import IndexLockedError, RagError
+from rag.errors import CorpusError, IndexLockedError, RagError
 
 if TYPE_CHECKING:
     from rag.builder import BuildReport, FailedFile
@@ -35,7 +35,7 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
 def run_build(args: argparse.Namespace) -> int:
     """Run ``rag build`` and return the exit status."""
     args.corpus_dirs = args.corpus_dirs or [DEFAULT_CORPUS_DIR]
-    if args.report and Path(args.report).suffix not in (".csv", ".json"):
+    if args.report and Path(args.report).suffix.lower() not in (".csv", ".json"):
         raise ValueError(f"--report {args.report}: the report is written as .csv or .json; end its name so")
     return _watch(args) if args.watch else _build(args)
 
@@ -43,8 +43,14 @@ def run_build(args: argparse.Namespace) -> int:
 def _build(args: argparse.Namespace) -> int:
     from rag.builder import build_index
 
-    with Progress() as progress:
-        report = build_index(args.corpus_dirs, args.index_dir, embedder=args.embedder, progress=progress)
+    try:
+        with Progress() as progress:
+            report = build_index(args.corpus_dirs, args.index_dir, embedder=args.embedder, progress=progress)
+    except CorpusError as error:
+        if args.report and error.failed:
+            rows = [{"path": str(path), "state": "failed", "reason": reason} for path, reason in error.failed]
+            _write_report(Path(args.report), rows)
+        raise
     _print_failed(report.failed)
     _print_report(args, report)
     return 0
@@ -127,10 +133,10 @@ def _print_report(args: argparse.Namespace, report: BuildReport) -> None:
     )
 
 
-def _write_report(path: Path, files: list[dict[str, object]]) -> None:
+def _write_report(path: Path, files: Sequence[Mapping[str, object]]) -> None:
     """Write one row a file: JSON, or CSV with remarks joined by semicolons and a mark that Excel knows UTF-8 by."""
     try:
-        if path.suffix == ".json":
+        if path.suffix.lower() == ".json":
             path.write_text(json.dumps(files, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
             return
         with path.open("w", encoding="utf-8-sig", newline="") as stream:
@@ -139,7 +145,9 @@ def _write_report(path: Path, files: list[dict[str, object]]) -> None:
             for file in files:
                 writer.writerow(_cell(value) for value in file.values())
     except OSError as error:
-        raise RagError(f"the report cannot be written to {path}: {error.strerror}; the index is up to date") from error
+        raise RagError(
+            f"the report cannot be written to {path}: {error.strerror}; the index is as it would be without one"
+        ) from error
 
 
 def _cell(value: object) -> object:

@@ -139,14 +139,20 @@ class Snapshot:
     def correct(self, query: str) -> str:
         """Return the query as a document would write it: spoken Arabic as standard Arabic, misspelt words put right.
 
-        See `in_standard_arabic` and `SpellChecker`. Words are put right by the words of the index; one that the
-        embedder knows whole is no misspelling. A large index is sampled: its first passages, up to
+        See `in_standard_arabic` and `spell`.
+        """
+        return self.spell(in_standard_arabic(query))
+
+    def spell(self, query: str) -> str:
+        """Return the query with misspelt words put right by the words of the index; see `SpellChecker`.
+
+        A word that the embedder knows whole is no misspelling. A large index is sampled: its first passages, up to
         five million characters.
         """
         with self._spelling_lock:
             if self._spelling is None:
                 self._spelling = SpellChecker(self._sample())
-        return self._spelling.correct(in_standard_arabic(query), self._is_word)
+        return self._spelling.correct(query, self._is_word)
 
     def _is_word(self, word: str) -> bool:
         """Tell whether the embedder knows a word as one piece."""

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -66,12 +67,63 @@ def test_a_bundle_answers_without_a_network(run, folder, environment, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert "every file is whole" in done.stdout
-    ask = done.stdout.split("Ask:  ")[1].split('"QUESTION"')[0].split()
+    ask = shlex.split(done.stdout.split("Ask:  ")[1].splitlines()[0])[:-1]
     done = subprocess.run(
         [*prefix, *ask, QUESTION, "--json"], capture_output=True, text=True, timeout=100, cwd=tmp_path
     )
     assert done.returncode == 0, done.stderr
     assert "within one hour" in json.loads(done.stdout)["citations"][0]["quote"]
+
+
+def test_a_bundle_is_installed_from_a_folder_of_any_name(run, environment, tmp_path):
+    assert run("bundle", str(tmp_path / "b.tar.gz"), "--no-wheels")[0] == 0
+    folder = tmp_path / "Omar's my usb"
+    root = unpack(tmp_path / "b.tar.gz", folder)
+    python = folder / "its venv" / "bin" / "python"
+    (folder / "its venv").symlink_to(environment)
+    variables = {**os.environ, "PYTHON": str(python)}
+    for arguments in ([], [str(folder / "its venv")]):
+        done = subprocess.run(
+            [str(root / "install.sh"), *arguments], capture_output=True, text=True, env=variables, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+        ask, serve = (shlex.split(line.split(":  ", 1)[1]) for line in done.stdout.splitlines()[-2:])
+        assert ask == [str(python), "-m", "rag", "ask", "--index-dir", str(root / "index"), "QUESTION"]
+        assert serve[3:] == ["serve", "--index-dir", str(root / "index"), "--corpus-dir", str(root / "corpus")]
+
+
+def test_a_bundle_takes_the_documents_that_a_build_reads_and_their_origin(folder, run, tmp_path):
+    corpus, other = tmp_path / "corpus", tmp_path / "other"
+    shutil.copytree(folder / "corpus", corpus)
+    shutil.copytree(folder / "index", corpus / "index")
+    for path in ("SOURCES.md", "ar/SOURCES.md", "web/a.org/x.html", "web/.pages.json", ".git/SOURCES.md", "x.exe"):
+        (corpus / path).parent.mkdir(parents=True, exist_ok=True)
+        (corpus / path).write_text("{}", encoding="utf-8")
+    other.mkdir()
+    (other / "b.md").write_text("B.", encoding="utf-8")
+    (other / "SOURCES.md").symlink_to(folder / "corpus" / "email.md")
+    index = ["--index-dir", str(corpus / "index"), "--no-wheels"]
+    expected = {"email.md", "ar/budget.md", "SOURCES.md", "ar/SOURCES.md", "web/a.org/x.html", "web/.pages.json"}
+
+    def bundled(*folders: Path) -> set[str]:
+        """Bundle into the corpus folder itself; return the documents."""
+        options = [option for path in folders for option in ("--corpus-dir", str(path))]
+        status, _, err = run("bundle", str(corpus / "b.tar.gz"), *index, *options, index=False)
+        assert status == 0, err
+        with tarfile.open(corpus / "b.tar.gz") as tar:
+            names = [name.removeprefix("sanad-bundle/") for name in tar.getnames() if tar.getmember(name).isfile()]
+        return {name.removeprefix("corpus/") for name in names if name.startswith("corpus/")}
+
+    assert bundled(corpus) == expected
+    assert bundled(corpus, other) == {f"corpus/{name}" for name in expected} | {"other/b.md"}
+
+
+def test_what_cannot_be_copied_is_said_in_one_line(run, tmp_path):
+    wheel = tmp_path / "wheels" / "sanad-0.1.0-py3-none-any.whl"
+    wheel.mkdir(parents=True)
+    status, _, err = run("bundle", str(tmp_path / "b.tar.gz"), "--wheels", str(tmp_path / "wheels"))
+    assert status == 1 and err.startswith(f"error: the bundle cannot be made: {wheel}: ") and err.count("\n") == 1
+    assert [entry.name for entry in tmp_path.iterdir()] == ["wheels"]
 
 
 def test_install_refuses_what_was_damaged_on_the_way(run, environment, tmp_path):
@@ -162,7 +214,7 @@ def test_a_full_bundle_installs_without_a_network(run, tmp_path):
     variables["PYTHON"] = str(Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info[1]}")
     done = subprocess.run([*prefix, str(root / "install.sh")], capture_output=True, text=True, env=variables)
     assert done.returncode == 0, done.stderr
-    ask = done.stdout.split("Ask:  ")[1].split('"QUESTION"')[0].split()
+    ask = shlex.split(done.stdout.split("Ask:  ")[1].splitlines()[0])[:-1]
     done = subprocess.run([*prefix, *ask, QUESTION, "--json"], capture_output=True, text=True, env=variables)
     assert done.returncode == 0, done.stderr
     assert "within one hour" in json.loads(done.stdout)["citations"][0]["quote"]

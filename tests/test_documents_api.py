@@ -221,7 +221,7 @@ def test_a_request_above_its_limit_is_refused_whether_it_says_its_length_or_not(
             headers = {"content-type": request.headers["content-type"]}
             return await other.post("/api/documents", content=pieces(), headers=headers)
 
-    assert "larger than the limit" in error_of(anyio.run(send), 422)["message"]
+    assert "smaller" in error_of(anyio.run(send), 413)["remedy"]
     assert not list(service.upload_dir.glob("?.txt"))
     # The other routes keep their own limit.
     assert small_client.post("/api/ask", json={"question": "x" * 70_000}).status_code == 413
@@ -288,6 +288,51 @@ def test_what_is_no_page_is_an_error_in_words(client, service, doc_id, page, sta
     error = error_of(client.get("/api/documents/page", params={"doc_id": doc_id, "page": page}), status)
     assert said in error["message"] and str(service.corpus_dirs[0]) not in error["message"]
     assert "JSON" not in error["remedy"]
+
+
+class SlowPictures(ChatService):
+    """Draws a page only once it may."""
+
+    may, lock, at_work, most = threading.Event(), threading.Lock(), 0, 0
+
+    def page_picture(self, doc_id, number):
+        with self.lock:
+            self.at_work += 1
+            self.most = max(self.most, self.at_work)
+        assert self.may.wait(30)
+        with self.lock:
+            self.at_work -= 1
+        return b"", "tag"
+
+
+def test_pages_that_wait_to_be_drawn_hold_up_nothing_else(built):
+    service = SlowPictures(built / "index", corpus_dirs=[built / "corpus"], embedder=HashEmbedder())
+    service.retriever()
+    app = create_app(service=service, ui=False)
+    replies = []
+
+    async def run() -> None:
+        async with (
+            httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=BASE) as client,
+            anyio.create_task_group() as tasks,
+        ):
+
+            async def look() -> None:
+                replies.append(await client.get("/api/documents/page?doc_id=x.pdf&page=1"))
+
+            for _ in range(45):  # more than the threads that requests share
+                tasks.start_soon(look)
+            try:
+                with anyio.fail_after(10):
+                    while not service.at_work:
+                        await anyio.sleep(0.01)
+                    assert (await client.get("/api/documents")).status_code == 200
+            finally:
+                service.may.set()
+
+    anyio.run(run)
+    assert [reply.status_code for reply in replies] == [200] * 45
+    assert service.most <= 2
 
 
 def test_a_page_of_a_file_that_has_changed_is_not_shown(client, service):

@@ -183,6 +183,26 @@ def test_more_requests_than_the_server_takes_at_once_are_sent_away_for_a_moment(
     anyio.run(run)
 
 
+def test_an_answer_that_was_given_up_counts_until_its_thread_has_ended(slow):
+    app = create_app(service=slow, ui=False, max_concurrent=1, question_timeout_s=0.05)
+    embedder = slow.embedder()
+    slow.chatbot()
+    embedder.may.clear()
+
+    async def run() -> None:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url=BASE) as client:
+            try:
+                assert (await client.post("/api/ask", json={"question": "tomatoes"})).status_code == 504
+                assert (await client.post("/api/ask", json={"question": "tomatoes"})).status_code == 503
+            finally:
+                embedder.may.set()
+            with anyio.fail_after(10):
+                while (await client.post("/api/search", json={"query": "tomatoes"})).status_code == 503:
+                    await anyio.sleep(0.01)
+
+    anyio.run(run)
+
+
 @pytest.mark.parametrize("path", ["/api/ask", "/v1/chat/completions"])
 @pytest.mark.parametrize("stream", [False, True])
 def test_an_answer_that_takes_too_long_is_given_up(slow, path, stream):
@@ -236,6 +256,57 @@ def test_a_long_conversation_may_be_sent_but_no_endless_one(service):
     assert reply.status_code == 413
     assert set(reply.json()["error"]) == {"message", "type", "param", "code"}
     assert client.post("/api/ask", json={"question": "x" * 70_000}).status_code == 413
+
+
+@pytest.mark.parametrize("path", ["/api/ask", "/api/eval", "/v1/chat/completions", "/mcp", "/nothing"])
+def test_a_body_that_grows_above_the_limit_is_refused_and_never_taken_for_a_whole_one(service, path):
+    chunk = b'{"question": "tomatoes"}' + b" " * 1024 * 1024  # a whole request, were it cut off here
+
+    async def chunks():
+        for _ in range(17):
+            yield chunk
+
+    async def run() -> httpx.Response:
+        transport = httpx.ASGITransport(app=create_app(service=service, ui=False))
+        async with httpx.AsyncClient(transport=transport, base_url=BASE) as client:
+            headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+            return await client.post(path, content=chunks(), headers=headers)
+
+    reply = anyio.run(run)
+    assert reply.status_code == (404 if path == "/nothing" else 413)  # which reads no body
+    assert "too large" in reply.text or path == "/nothing"
+
+
+def test_the_page_takes_no_files_and_no_endless_bodies(service):
+    client = visit(service)  # without the page what is let through is not found
+    files = [("files", (f"{number}.txt", b"x")) for number in range(3)]
+    for path in ("/gradio_api/upload", "/gradio_api/process_recording"):
+        assert client.post(path, files=files).status_code == 403
+    large = client.post("/gradio_api/queue/join", content=b" " * (16 * 1024 * 1024 + 1))
+    assert (large.status_code, large.json()["title"]) == (413, "Too large error")
+    assert client.post("/gradio_api/queue/join", content=b" " * 1024 * 1024).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "line", ["[" * 200_000, '{"id": "\\ud800", "question": "x", "lang": "en", "answerable": false}']
+)
+def test_a_line_that_is_no_good_json_is_no_bug(service, line):
+    reply = visit(service).post("/api/eval", content=line, headers={"content-type": "application/jsonl"})
+    assert reply.status_code == 422
+    assert "a line is no JSON" in reply.json()["detail"]
+
+
+def test_the_place_in_broken_json_is_no_field(service):
+    client = visit(service)
+    headers = {"content-type": "application/json"}
+    error = client.post("/v1/chat/completions", content=b'{"model":,}', headers=headers).json()["error"]
+    assert (error["message"], error["param"]) == ("JSON decode error", None)
+    assert client.post("/api/ask", content=b'{"model":,}', headers=headers).json()["detail"] == "JSON decode error"
+
+
+def test_without_an_index_the_problem_names_one_remedy(tmp_path):
+    body = visit(ChatService(tmp_path / "index", embedder=HashEmbedder())).get("/healthz").json()
+    assert body["detail"].endswith(body["error"]["remedy"])
 
 
 @pytest.mark.parametrize("host", ["[", "[::1", "127.0.0.1:port", "", "a b"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import zipfile
+import zlib
 from pathlib import Path
 
 import papers
@@ -15,6 +17,9 @@ from rag.config import LoadConfig
 from rag.datatypes import Document
 from rag.errors import CorpusError
 from rag.loaders import DocumentLoader, scan
+from rag.loaders.archive import _names
+from rag.loaders.blocks import UnreadableError
+from rag.loaders.package import Package, opened
 from rag.server.library import Library
 from rag.store import IndexStore
 
@@ -110,6 +115,40 @@ def test_names_are_read_in_the_encoding_of_the_packer(unpack, encoding):
     names = ["café.txt", "über uns.txt"] if encoding == "cp437" else ["دليل التسويق.txt", "خطة الميزانية.txt"]
     documents, _ = unpack(with_names([name.encode(encoding) for name in names]))
     assert set(documents) == {f"all.zip/{name}" for name in names}
+
+
+def test_a_name_that_zipfile_took_from_the_unicode_path_field_stays_as_it_is():
+    """As Python 3.12 does it: the flag of UTF-8 is not set, and ``orig_filename`` is the name before."""
+    neighbour = "خطة الميزانية.txt"
+    with zipfile.ZipFile(io.BytesIO(with_names([b"____.txt", b"uber.txt", neighbour.encode("cp1256")]))) as archive:
+        archive.filelist[0].filename, archive.filelist[1].filename = "دليل.txt", "über.txt"
+        assert list(_names(archive).values()) == ["دليل.txt", "über.txt", neighbour]
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_what_is_packed_so_that_it_inflates_without_a_bound_is_refused_alone(unpack, compression):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("a.txt", "The first one.")
+        archive.writestr("b.txt", "The second one.", compression)
+    documents, reasons = unpack(buffer.getvalue())
+    assert list(documents) == ["all.zip/a.txt"]
+    assert reasons == {"b.txt": "packed in a way that is not read; pack it again"}
+    with pytest.raises(UnreadableError, match="the odt is packed in a way that is not read"):
+        with opened(buffer.getvalue(), "the odt"):
+            pass
+
+
+def test_what_a_member_hides_beyond_its_declared_size_is_never_inflated():
+    with Package(io.BytesIO(papers.packed({"a.txt": bytes(40_000_000)}))) as archive:
+        entry = archive.getinfo("a.txt")
+        entry.file_size, entry.CRC = 100, zlib.crc32(bytes(100))
+        tracemalloc.start()
+        try:
+            assert archive.read("a.txt") == bytes(100)
+            assert tracemalloc.get_traced_memory()[1] < 1_000_000
+        finally:
+            tracemalloc.stop()
 
 
 def test_a_file_with_a_password_is_refused_alone(unpack):

@@ -197,6 +197,26 @@ def test_without_an_index_a_call_names_the_remedy(tmp_path, fake_embedder):
     assert str(tmp_path / "nowhere") in text(result) and "rag build" in text(result)
 
 
+def test_an_answer_that_takes_too_long_is_given_up(service):
+    class SlowEmbedder(HashEmbedder):
+        may = threading.Event()
+
+        def encode_queries(self, queries):
+            assert self.may.wait(30)
+            return super().encode_queries(queries)
+
+    slow = ChatService(service.index_dir, embedder=SlowEmbedder())
+    slow.chatbot()
+    with listening(slow, question_timeout_s=0.05) as address:
+        release = threading.Timer(5, SlowEmbedder.may.set)  # so that it ends without the limit too
+        release.start()
+        result = call(address, "ask", question="How long is the warranty?")
+        release.cancel()
+        SlowEmbedder.may.set()
+    assert result.is_error
+    assert "took longer than 0.05 seconds" in text(result)
+
+
 def test_a_bug_reaches_the_log_and_not_the_client(tmp_path, caplog):
     class Broken(ChatService):
         def retriever(self):

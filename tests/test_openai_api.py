@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import threading
 import time
 from dataclasses import replace
 
+import httpx
 import numpy as np
 import openai
 import pytest
@@ -207,6 +209,9 @@ def test_embeddings_that_would_be_others_than_asked_for_are_refused(client, opti
 # -- errors ---------------------------------------------------------------------------------------------------
 
 
+PICTURE = {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://example.org/x.png"}}]}
+
+
 @pytest.mark.parametrize(
     ("options", "param"),
     [
@@ -216,6 +221,7 @@ def test_embeddings_that_would_be_others_than_asked_for_are_refused(client, opti
         ({"messages": [{"role": "user", "content": "x" * 4001}]}, "messages"),
         ({"messages": [{"role": "user", "content": 7}]}, "messages.0.content"),
         ({"messages": [{"role": "queen", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "user", "content": "x"}, PICTURE]}, "messages"),
         ({"stream": "yes"}, "stream"),
         ({"n": 2}, "n"),
     ],
@@ -226,6 +232,33 @@ def test_a_wrong_request_is_told_which_field(client, options, param):
     assert caught.value.param.startswith(param)
     assert caught.value.response.headers["content-type"] == "application/json"
     assert set(caught.value.body) == {"message", "type", "param", "code"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("chat/completions", {"messages": [{"role": "user", "content": "\ud83d"}]}, "messages.0.content"),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": "\ud83d"}], "stream": True},
+            "messages.0.content",
+        ),
+        (
+            "chat/completions",
+            {"messages": [{"role": "user", "content": [{"type": "text", "text": "\ud83d"}]}]},
+            "messages.0.content",
+        ),
+        ("embeddings", {"input": "\ud83d"}, "input"),
+        ("embeddings", {"input": ["x", "\ud83d"]}, "input"),
+    ],
+)
+def test_half_of_a_character_is_refused(client, path, body, param):
+    # The client itself sends none; JSON with escapes can.
+    content = json.dumps({"model": "sanad", **body})
+    reply = httpx.post(f"{client.base_url}{path}", content=content, headers={"content-type": "application/json"})
+    assert (reply.status_code, reply.headers["content-type"]) == (400, "application/json")
+    error = reply.json()["error"]
+    assert error["type"] == "invalid_request_error" and error["param"].startswith(param)
 
 
 def test_unknown_models_and_routes_are_errors_of_the_same_shape(client):

@@ -24,7 +24,7 @@ from rag.errors import CorpusError, FetchError
 from rag.loaders import DocumentLoader
 from rag.web import Fetcher, add_pages, check_url, source_urls
 from rag.web.addresses import is_private, is_public
-from rag.web.fetch import Fetched
+from rag.web.fetch import Fetched, _body
 from rag.web.formats import file_bytes, suffix_of
 from rag.web.names import file_name
 from rag.web.sitemap import sitemap_pages
@@ -325,6 +325,25 @@ def test_a_packed_page_is_unpacked_and_a_broken_one_refused(site):
                 fetcher.fetch(site.url(path))
 
 
+def test_what_follows_the_end_of_a_packed_page_is_refused_and_not_kept(site):
+    packed = gzip.compress(b"<html>x")
+    url = check_url(site.url("/a"), WebConfig(allow_ports=frozenset([site.port])))
+    left = iter([packed, *[bytes(1000)] * 1000])
+    with pytest.raises(FetchError, match="goes on after its end"):
+        _body(url, left, "gzip", 10_000, is_cut=False)
+    assert len(list(left)) == 999
+    site.pages["/robots.txt"] = (
+        200,
+        {"Content-Encoding": "gzip"},
+        gzip.compress(b"User-agent: *\nDisallow: /b") + b"!",
+    )
+    site.pages["/a"] = (200, {"Content-Encoding": "gzip"}, packed + packed)
+    with reaching(site) as fetcher:
+        for path, reason in (("/a", "goes on after its end"), ("/b", "asks programs to leave it alone")):
+            with pytest.raises(FetchError, match=reason):
+                fetcher.fetch(site.url(path))
+
+
 def test_a_server_that_dribbles_is_left_after_the_time_of_the_request(site):
     def dribble(handler: Handler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\n")
@@ -462,6 +481,13 @@ def test_the_kind_of_a_page_is_told(page, suffix):
     assert suffix_of(page) == suffix
 
 
+def test_the_kind_of_a_page_of_many_comments_is_told_at_once():
+    began = time.monotonic()
+    assert suffix_of(fetched(b"<!-- a -->\n" * 40 + b"plain", "text/plain")) == ".txt"
+    assert suffix_of(fetched(b"<!-- a -->\n" * 40 + b"<html>", "text/plain")) == ".html"
+    assert time.monotonic() - began < 1
+
+
 def test_what_no_loader_reads_is_refused():
     with pytest.raises(FetchError, match=r"video/mp4 is not read \(supported: "):
         suffix_of(fetched(b"\x00\x00\x00\x18ftyp", "video/mp4"))
@@ -515,6 +541,18 @@ def test_pages_become_documents_and_a_second_run_asks_only_for_what_changed(site
     with reaching(site) as fetcher:
         assert [page.status for page in add(fetcher, tmp_path, urls[0]).pages] == ["updated"]
     assert "if-none-match" not in site.asked("/%D9%85%D9%82%D8%A7%D9%84")[2]
+
+
+def test_an_etag_that_cannot_be_sent_back_is_not_kept_nor_sent(site, tmp_path):
+    site.pages["/a"] = (200, {"Content-Type": "text/plain", "ETag": '"\xe9"'}, b"Some text.")
+    with reaching(site) as fetcher:
+        add(fetcher, tmp_path, site.url("/a"))
+    pages = tmp_path / "web/.pages.json"
+    assert '"etag": ""' in pages.read_text("utf-8")
+    pages.write_text(pages.read_text("utf-8").replace('"etag": ""', '"etag": "é"'), "utf-8")
+    with reaching(site) as fetcher:
+        assert [page.status for page in add_pages([], tmp_path, fetcher=fetcher).pages] == ["unchanged"]
+    assert "if-none-match" not in site.asked("/a")[1]
 
 
 def test_a_page_that_is_gone_keeps_its_file(site, tmp_path):

@@ -131,7 +131,7 @@ class Describer:
             any(c.hit.passage.doc_id == home and c.unit.start < end and start < c.unit.end for home, start, end in gold)
             for c in found
         ]
-        features = answerability_features(question, found, matcher, background=snapshot.background(question.text))
+        features = answerability_features(question, found, matcher)
         is_answerable = bool(gold) and without is None
         units = np.array([candidate.features for candidate in found])
         short = tuple(self._short(question, candidate, asked.answer or "") for candidate in found)
@@ -319,7 +319,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     two.add_argument("--strength", type=float, default=0.3, help="C of the answer's regression")
     two.add_argument("--prior", type=float, default=0.75, help="share of the questions asked that are answerable")
     two.add_argument("--short-precision", type=float, default=0.85, help="share of short answers that are right")
-    two.add_argument("--refused-answerable", type=float, default=0.06, help="share of answerable questions refused")
+    two.add_argument("--refused-answerable", type=float, default=0.08, help="share of answerable questions refused")
     two.set_defaults(go=fit)
     for command in (one, two):
         command.add_argument("--run", type=Path, required=True, help="where the numbers are kept")

@@ -20,8 +20,6 @@ def answerability_features(
     question: Question,
     candidates: Sequence[Candidate],
     matcher: TermMatcher,
-    *,
-    background: float,
 ) -> tuple[float, ...]:
     """Describe how likely it is that the best candidate answers at all, in the order of `model.ANSWER_FEATURES`.
 
@@ -29,18 +27,14 @@ def answerability_features(
         question: The question.
         candidates: Best first, at least one.
         matcher: The question's matcher.
-        background: Mean cosine of the question with the passages of the index, in [-1, 1].
     """
     best = candidates[0]
     passage = best.hit.passage
     around = set(terms(f"{passage.context}\n{passage.text}", passage.language))
     score = min(max(best.score, 1e-6), 1 - 1e-6)
-    nearest = max(candidate.hit.dense_score for candidate in candidates)
     return (
         math.log(score / (1 - score)),
         max(candidate.features[_SUPPORT] for candidate in candidates),
-        nearest,
-        nearest - background,
         matcher.coverage(around, passage.language),
         float(passage.language != question.language),
         float(question.language == "ar"),

@@ -213,7 +213,6 @@ class Chatbot:
                 question,
                 candidates,
                 matcher,
-                background=snapshot.background(question.text),
             )
             confidence = self._model.answer.probability(features)
         threshold = self._model.threshold if config.threshold is None else config.threshold

@@ -16,7 +16,7 @@ import shutil
 import stat
 import tarfile
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -63,10 +63,11 @@ def run_bundle(args: argparse.Namespace) -> int:
 
     generation = IndexStore(args.index_dir).open_current(fallback=False)  # damaged bytes are not handed on
     _check_compressor(args.output)
-    with tempfile.TemporaryDirectory(prefix="sanad-bundle-", dir=args.output.parent) as folder:
+    # Hidden: where the archive goes into the corpus folder, its own parts are no documents.
+    with _reasoned(), tempfile.TemporaryDirectory(prefix=".sanad-bundle-", dir=args.output.parent) as folder:
         root = Path(folder, ROOT_NAME)
         _copy_index(Path(args.index_dir), generation.name, root / "index")
-        _copy_corpus(args.corpus_dir, root)
+        _copy_corpus(args.corpus_dir, Path(args.index_dir), root / "corpus")
         wheels = root / "wheels"
         wheels.mkdir()
         if args.wheels:
@@ -119,14 +120,28 @@ def _copy_index(index_dir: Path, name: str, target: Path) -> None:
     (target / CURRENT_FILE).write_text(f"{name}\n", encoding="ascii")
 
 
-def _copy_corpus(folders: list[str], root: Path) -> None:
-    """Copy the documents, and nothing that a build would pass over."""
+def _copy_corpus(names: list[str], index_dir: Path, target: Path) -> None:
+    """Copy the documents that a build reads, and what is known of their origin."""
     from rag.loaders import scan_folders, with_prefixes
 
-    for path, doc_id in scan_folders(with_prefixes([Path(folder) for folder in folders]), without=root).files:
-        target = root / "corpus" / doc_id
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(path, target)
+    folders = with_prefixes([Path(name) for name in names])
+    for path, doc_id in [*scan_folders(folders, without=index_dir).files, *_origins(folders)]:
+        copy = target / doc_id
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, copy)
+
+
+def _origins(folders: Sequence[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:
+    """Yield each file that names the origin of documents, and where it belongs; a link out of its folder is none."""
+    from rag.loaders import SOURCES_NAME
+    from rag.web.shelf import FOLDER, PAGES
+
+    for folder, prefix in folders:
+        for path in [folder / FOLDER / PAGES, *folder.rglob(SOURCES_NAME)]:
+            inside = path.relative_to(folder)
+            is_hidden = any(part.startswith(".") for part in inside.parent.parts)
+            if path.is_file() and not is_hidden and path.resolve().is_relative_to(folder.resolve()):
+                yield path, f"{prefix}{inside.as_posix()}"
 
 
 def _copy_wheels(source: Path, target: Path) -> None:
@@ -170,6 +185,18 @@ def _pack(root: Path, output: Path) -> None:
     finally:
         with suppress(OSError):
             partial.unlink()
+
+
+@contextmanager
+def _reasoned() -> Iterator[None]:
+    """Turn what the file system refuses into an error with the file and the reason."""
+    try:
+        yield
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        raise BundleError(
+            f"the bundle cannot be made: {place}{error.strerror or error}. Mend that, or write it to another folder"
+        ) from error
 
 
 def _check_compressor(output: Path) -> None:

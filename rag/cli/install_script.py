@@ -10,6 +10,8 @@ python=${PYTHON:-python@PYTHON@}
 environment=${1:-$here/venv}
 
 fail() { echo "error: $*" >&2; exit 1; }
+rag() { "$program" -m rag "$@"; }
+quoted() { printf "'%s'" "$(printf %s "$1" | sed "s/'/'\\\\\\\\''/g")"; }
 
 command -v "$python" >/dev/null || fail "there is no $python here; install Python @PYTHON@ or name it with PYTHON=..."
 (cd "$here" && sha256sum --check --quiet SHA256SUMS) || fail "a file is damaged; copy the archive again"
@@ -21,16 +23,18 @@ if [ -n "$(ls "$here/wheels" 2>/dev/null)" ]; then
     fail "no environment could be made; Debian: apt install python@PYTHON@-venv"
   "$environment/bin/python" -m pip install --quiet --disable-pip-version-check --no-index \\
     --find-links "$here/wheels" sanad || fail "a wheel is missing, or is for another kind of machine than this one"
-  rag="$environment/bin/python -m rag"
+  program=$environment/bin/python
 elif [ -x "$environment/bin/python" ] && "$environment/bin/python" -c 'import rag.retriever' 2>/dev/null; then
-  rag="$environment/bin/python -m rag"
+  program=$environment/bin/python
 elif "$python" -c 'import rag.retriever' 2>/dev/null; then
-  rag="$python -m rag"
+  program=$python
 else
   fail "this bundle has no wheels, and Sanad is not installed here; bundle again without --no-wheels"
 fi
 
-$rag verify --index-dir "$here/index"
-echo "Installed. Ask:  $rag ask --index-dir $here/index \\"QUESTION\\""
-echo "Or chat on http://127.0.0.1:7860:  $rag serve --index-dir $here/index --corpus-dir $here/corpus"
+rag verify --index-dir "$here/index"
+command="$(quoted "$program") -m rag"
+index=$(quoted "$here/index")
+echo "Installed. Ask:  $command ask --index-dir $index \\"QUESTION\\""
+echo "Or chat on http://127.0.0.1:7860:  $command serve --index-dir $index --corpus-dir $(quoted "$here/corpus")"
 """

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from rag.loaders.blocks import UnreadableError, one_line
 from rag.loaders.encoding import arabic_score
-from rag.loaders.package import MAX_EXPANSION, SMALL_BYTES
+from rag.loaders.package import MAX_EXPANSION, PACKINGS, SMALL_BYTES, Package
 from rag.loaders.scan import SOURCES_NAME, SUPPORTED_SUFFIXES, is_archive, name_problem, unsupported_reason
 
 _BATCH_BYTES = 16 * 1024 * 1024
@@ -55,7 +55,7 @@ def unpack(data: bytes, limits: ArchiveLimits, *, first: int = 0, is_digest: boo
     """
     members: list[dict[str, str]] = []
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with Package(io.BytesIO(data)) as archive:
             if len(archive.filelist) > limits.max_members:
                 raise UnreadableError(
                     f"the archive holds {len(archive.filelist):,} files, more than {limits.max_members:,}; split it"
@@ -124,6 +124,8 @@ def _refusal(name: str, entry: zipfile.ZipInfo, limits: ArchiveLimits) -> str:
         return unsupported_reason(suffix)
     if entry.flag_bits & _ENCRYPTED:
         return "protected by a password; pack it without one"
+    if entry.compress_type not in PACKINGS:
+        return "packed in a way that is not read; pack it again"
     if entry.file_size > limits.max_bytes:
         return f"larger than {limits.max_bytes // 1024**2:,} MiB; split it or raise the limit"
     if entry.file_size > SMALL_BYTES and entry.file_size > MAX_EXPANSION * max(1, entry.compress_size):
@@ -144,7 +146,7 @@ def _names(archive: zipfile.ZipFile) -> Mapping[int, str]:
     Names that are not marked as UTF-8 were read as code page 437, whatever the packer meant: often UTF-8 all the same,
     or an Arabic code page, which is told from all of them together.
     """
-    raw = {id(entry): entry.filename.encode("cp437") for entry in archive.filelist if not _is_marked(entry)}
+    raw = {id(entry): name for entry in archive.filelist if (name := _raw_name(entry)) is not None}
     above = b"\n".join(name for name in raw.values() if not name.isascii())
     page = "utf-8"
     try:
@@ -159,5 +161,14 @@ def _names(archive: zipfile.ZipFile) -> Mapping[int, str]:
     }
 
 
-def _is_marked(entry: zipfile.ZipInfo) -> bool:
-    return bool(entry.flag_bits & _UTF8_NAME)
+def _raw_name(entry: zipfile.ZipInfo) -> bytes | None:
+    """Return the bytes of a name of no declared encoding; None where the archive says how its name is written."""
+    # Python 3.12 takes the name from the Unicode Path field (0x7075) where there is one, and sets no flag.
+    is_replaced = _with_slashes(entry.filename) != _with_slashes(entry.orig_filename.partition("\0")[0])
+    if entry.flag_bits & _UTF8_NAME or is_replaced:
+        return None
+    return entry.filename.encode("cp437")
+
+
+def _with_slashes(name: str) -> str:
+    return name.replace("\\", "/")

@@ -22,11 +22,22 @@ from rag.loaders.blocks import UnreadableError, one_line
 MAX_ENTRIES = 5_000
 MAX_EXPANSION = 100
 SMALL_BYTES = 8 * 1024 * 1024  # below this a high ratio harms nobody
+PACKINGS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)  # zipfile inflates the others without a bound
 _MAX_TAGS = 4_000_000
 _PIECE = 1 << 20
 _TAIL = 16  # longer than what is searched for
 _ENTITY_MARKS = (b"<!DOCTYPE", b"<!ENTITY")
 _XML_NAMES = (".xml", ".rels")
+
+
+class Package(zipfile.ZipFile):
+    """A zip archive whose ``read`` inflates no more of a member than it declares."""
+
+    def read(self, name: str | zipfile.ZipInfo, pwd: bytes | None = None) -> bytes:
+        """Return a member's bytes. ``ZipFile.read`` would inflate all that is there before it cuts."""
+        entry = name if isinstance(name, zipfile.ZipInfo) else self.getinfo(name)
+        with self.open(entry, pwd=pwd) as part:
+            return part.read(entry.file_size + 1)
 
 
 @contextmanager
@@ -38,10 +49,10 @@ def opened(data: bytes, kind: str) -> Iterator[zipfile.ZipFile]:
         kind: What it is called in a message, such as ``"the pptx"``.
 
     Raises:
-        UnreadableError: Damaged, encrypted, of too many parts, or far larger inside than outside.
+        UnreadableError: Damaged, or what `check_directory` refuses.
     """
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        with Package(io.BytesIO(data)) as archive:
             check_directory(archive.infolist(), len(data), kind)
             yield archive
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, KeyError, etree.XMLSyntaxError) as error:
@@ -52,12 +63,15 @@ def check_directory(entries: Collection[zipfile.ZipInfo], size: int, kind: str) 
     """Refuse a package by its directory.
 
     Raises:
-        UnreadableError: Encrypted, of too many parts, or far larger inside than outside.
+        UnreadableError: Encrypted, of too many parts, packed otherwise than by deflating, or far larger inside than
+            outside.
     """
     if len(entries) > MAX_ENTRIES:
         raise UnreadableError(f"{kind} holds {len(entries):,} parts, more than {MAX_ENTRIES:,}")
     if any(entry.flag_bits & 1 for entry in entries):
         raise UnreadableError(f"{kind} is protected by a password; save it without one")
+    if any(entry.compress_type not in PACKINGS for entry in entries):
+        raise UnreadableError(f"{kind} is packed in a way that is not read; save it again")
     total = sum(entry.file_size for entry in entries)
     if total > SMALL_BYTES and total > MAX_EXPANSION * size:
         raise UnreadableError(

@@ -20,13 +20,12 @@ from rag.fusion import FusionWeights, candidates, features, fuse
 from rag.lexical import LexicalLeg
 from rag.retriever.diversity import diversify
 from rag.retriever.filters import Filters
-from rag.store import Generation, VectorIndex
+from rag.store import Generation
 from rag.text.dialect import in_standard_arabic
 from rag.text.language import detect_language
 from rag.text.spelling import SpellChecker
 
 _SPELLING_CHARACTERS = 5_000_000
-_BLOCK = 4096  # vectors held twice at a time
 
 
 class Encoder(Protocol):
@@ -88,7 +87,6 @@ class Snapshot:
         self._dictionary = dictionary
         self._spelling: SpellChecker | None = None  # made on first use
         self._spelling_lock = threading.Lock()
-        self._centre = _mean_vector(generation.vectors)
         self._languages = {
             language: _Language(rows, LexicalLeg(index, language, dictionary))
             for language, (index, rows) in sorted(generation.bm25.items())
@@ -166,10 +164,6 @@ class Snapshot:
             characters += len(passage.text)
             if characters > _SPELLING_CHARACTERS:
                 return
-
-    def background(self, query: str) -> float:
-        """Return the mean cosine of a query with the passages of the index, in [-1, 1]; 0 if it is empty."""
-        return float(self._embedder.encode_queries([query])[0] @ self._centre)
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; the first one wins
@@ -366,15 +360,6 @@ def _check_queries(queries: Sequence[object], *, is_one: bool) -> None:
             raise TypeError(f"a query must be a string, got {query!r}")
         if not query.strip():
             raise ValueError("the query is empty" if is_one else f"query {number} of {len(queries)} is empty")
-
-
-def _mean_vector(vectors: VectorIndex) -> npt.NDArray[np.float64]:
-    """Return the mean of all vectors, shape (dim,)."""
-    total = np.zeros(vectors.dim)
-    for begin in range(0, len(vectors), _BLOCK):
-        rows = np.arange(begin, min(begin + _BLOCK, len(vectors)), dtype=np.int64)
-        total += vectors.reconstruct(rows).sum(axis=0, dtype=np.float64)
-    return total / max(len(vectors), 1)
 
 
 def _check_embedder(generation: Generation, embedder: Encoder, index_dir: str | Path) -> None:

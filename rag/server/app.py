@@ -123,7 +123,7 @@ def create_app(
     add_document_routes(app, service)
     add_openai_routes(app, service, timeout_s=question_timeout_s)
     add_health_routes(app, service)
-    mount_mcp(app, service)
+    mount_mcp(app, service, timeout_s=question_timeout_s)
     add_error_handlers(app)
     if ui and keys and users is None:
         logger.warning("the page is not served: it would be open beside an API with a key. Add a login: --auth-file")

@@ -8,7 +8,10 @@ from dataclasses import asdict, dataclass
 from typing import Annotated, Any
 from urllib.parse import quote
 
+import anyio
+import anyio.to_thread
 import fastapi
+from anyio.lowlevel import RunVar
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 from python_multipart.multipart import parse_options_header
 from starlette.concurrency import run_in_threadpool
@@ -19,6 +22,7 @@ from starlette.requests import ClientDisconnect
 from rag.builder import BuildProgress, BuildReport
 from rag.errors import CorpusError, RagError
 from rag.server.paths import PICTURE_PATH, UPLOAD_PATH
+from rag.server.pictures import AT_ONCE
 from rag.server.problems import error_body, problem, rag_error_body
 from rag.server.replies import EVENT_HEADERS, event, events_of, problems
 from rag.server.schemas import (
@@ -81,6 +85,8 @@ _FORM = {
     },
 }
 _STATUS = {"unknown": 404, "gone": 404, "corpus": 403}
+# Pictures have threads of their own: those that wait for their turn would hold all that other requests share.
+_picture_threads: RunVar[anyio.CapacityLimiter] = RunVar("picture_threads")
 
 
 def document_json(row: DocumentRow) -> dict[str, Any]:
@@ -185,7 +191,7 @@ def add_document_routes(app: fastapi.FastAPI, service: ChatService) -> None:
             **problems(404, 422, 503),
         },
     )
-    def page(
+    async def page(
         request: fastapi.Request,
         doc_id: str,
         page: Annotated[int, fastapi.Query(ge=1, le=MAX_PAGE)],
@@ -193,12 +199,12 @@ def add_document_routes(app: fastapi.FastAPI, service: ChatService) -> None:
     ) -> Response:
         """Return a page as it was indexed, as PNG; with the live `generation` it may be kept for a day."""
         try:
-            picture, tag = service.page_picture(doc_id, page)
+            picture, tag = await anyio.to_thread.run_sync(service.page_picture, doc_id, page, limiter=_own_threads())
         except CorpusError as error:
             said = f"{doc_id}: {error.reason}"
             return problem(PICTURE_PATH, 404, "CorpusError", said, "Open the document as text.")
         # The same address shows the same picture for as long as its generation lives, and is asked for again after.
-        is_live = generation == _live_name(service)
+        is_live = generation == await run_in_threadpool(_live_name, service)
         headers = {
             "cache-control": f"private, max-age={_DAY_S}" if is_live else "private, no-cache",
             "etag": f'"{tag}"',
@@ -248,6 +254,15 @@ def _live_name(service: ChatService) -> str:
     return live.name if live else ""
 
 
+def _own_threads() -> anyio.CapacityLimiter:
+    """Return the limiter of the threads for pictures, which belongs to the event loop."""
+    try:
+        return _picture_threads.get()
+    except LookupError:
+        _picture_threads.set(limiter := anyio.CapacityLimiter(AT_ONCE))
+        return limiter
+
+
 class _CutShortError(MultiPartException):
     """The body ended before its form did."""
 
@@ -260,7 +275,7 @@ async def _whole(request: fastapi.Request) -> AsyncGenerator[bytes, None]:
         yield piece
     boundary = parse_options_header(request.headers["content-type"])[1].get(b"boundary", b"")
     if b"--" + boundary + b"--" not in last:
-        raise _CutShortError("it ends too early, or is larger than the limit")
+        raise _CutShortError("it ends too early")
 
 
 @dataclass(frozen=True, slots=True)

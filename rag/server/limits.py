@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Generator
-from contextlib import aclosing, suppress
+import threading
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Generator, Iterator
+from contextlib import AbstractContextManager, aclosing, contextmanager, nullcontext, suppress
+from contextvars import ContextVar
+from functools import partial
 from typing import ParamSpec, TypeVar
 
 import anyio
@@ -21,11 +25,15 @@ QUESTION_TIMEOUT_S = 300.0
 RETRY_AFTER_S = 2
 _COUNTED = ("/api/search", "/api/ask", EVAL_PATH, MCP_PATH)
 
+# Opens what keeps the place of the request at work; a thread that nobody waits for any more has it open too.
+_place: ContextVar[Callable[[], AbstractContextManager[None]]] = ContextVar("place", default=nullcontext)
+
 
 class AtWork:
     """Refuse questions, searches and embeddings beyond a number at once with 503 and ``Retry-After``.
 
-    A streamed answer counts until its end. Documents, the page, ``/healthz`` and ``/metrics`` are never refused.
+    A streamed answer counts until its end; one whose client has left or whose time is up, until its thread has ended.
+    Documents, the page, ``/healthz`` and ``/metrics`` are never refused.
 
     Args:
         app: The application behind it.
@@ -37,7 +45,8 @@ class AtWork:
             raise ValueError(f"max_concurrent must be at least 1, got {limit}")
         self.app = app
         self.limit = limit
-        self._count = 0
+        self._lock = threading.Lock()
+        self._holders: Counter[object] = Counter()  # by request: itself, and its threads
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -45,7 +54,7 @@ class AtWork:
         if path not in _COUNTED and not path.startswith(OPENAI_PATH):
             await self.app(scope, receive, send)
             return
-        if self._count >= self.limit:
+        if len(self._holders) >= self.limit:
             refusal = problem(
                 path,
                 503,
@@ -56,16 +65,35 @@ class AtWork:
             )
             await refusal(scope, receive, send)
             return
-        self._count += 1
+        place = partial(self._hold, object())
+        before = _place.set(place)
         try:
-            await self.app(scope, receive, send)
+            with place():
+                await self.app(scope, receive, send)
         finally:
-            self._count -= 1
+            _place.reset(before)
+
+    @contextmanager
+    def _hold(self, request: object) -> Iterator[None]:
+        with self._lock:
+            self._holders[request] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._holders[request] -= 1
+                if not self._holders[request]:
+                    del self._holders[request]
 
 
 async def in_thread(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Run a call that takes its time in a thread; when nobody waits any more, its result is dropped."""
-    return await anyio.to_thread.run_sync(lambda: call(*args, **kwargs), abandon_on_cancel=True)
+
+    def work() -> T:
+        with _place.get()():
+            return call(*args, **kwargs)
+
+    return await anyio.to_thread.run_sync(work, abandon_on_cancel=True)
 
 
 async def in_time(steps: Generator[T, None, None], timeout_s: float) -> AsyncGenerator[T, None]:
@@ -90,7 +118,7 @@ async def in_time(steps: Generator[T, None, None], timeout_s: float) -> AsyncGen
         while True:
             try:
                 with anyio.fail_after(deadline - anyio.current_time()):
-                    found = await anyio.to_thread.run_sync(step, abandon_on_cancel=True)
+                    found = await in_thread(step)
             except TimeoutError:
                 raise QuestionTimeoutError(
                     f"the answer took longer than {timeout_s:g} seconds; ask a shorter question, or a quicker model"

@@ -6,7 +6,7 @@ A call that fails is a value too: a result with ``isError`` whose text says what
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Generator, Iterable
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -25,7 +25,7 @@ from rag.errors import RagError
 from rag.retriever import Snapshot
 from rag.server.asgi import Receive, Send
 from rag.server.asgi import Scope as Connection
-from rag.server.limits import in_thread
+from rag.server.limits import QUESTION_TIMEOUT_S, in_thread, last_in_time
 from rag.server.paths import MCP_PATH
 from rag.server.service import ChatService
 from rag.wire import answer_json, hits_json
@@ -125,8 +125,13 @@ class AnswerResult(BaseModel):
     seconds: float
 
 
-def mcp_server(service: ChatService) -> Server[Any]:
-    """Return the server of the two tools; models and index are opened by the first call that needs them."""
+def mcp_server(service: ChatService, *, timeout_s: float = QUESTION_TIMEOUT_S) -> Server[Any]:
+    """Return the server of the two tools; models and index are opened by the first call that needs them.
+
+    Args:
+        service: Answers.
+        timeout_s: Seconds that an answer may take.
+    """
     tools = (
         _tool(
             "search",
@@ -144,9 +149,9 @@ def mcp_server(service: ChatService) -> Server[Any]:
             AnswerResult,
         ),
     )
-    calls: dict[str, Callable[[dict[str, Any]], types.CallToolResult]] = {
+    calls: dict[str, Callable[[dict[str, Any]], Awaitable[types.CallToolResult]]] = {
         "search": lambda arguments: _search(service, SearchArguments.model_validate(arguments)),
-        "ask": lambda arguments: _ask(service, AskArguments.model_validate(arguments)),
+        "ask": lambda arguments: _ask(service, AskArguments.model_validate(arguments), timeout_s),
     }
 
     async def list_tools(context: object, params: object) -> types.ListToolsResult:
@@ -155,7 +160,7 @@ def mcp_server(service: ChatService) -> Server[Any]:
     async def call_tool(context: object, params: types.CallToolRequestParams) -> types.CallToolResult:
         if params.name not in calls:
             return _failed(f"there is no tool {params.name!r}; the tools are search and ask")
-        return await in_thread(_guarded, calls[params.name], params.arguments or {})
+        return await _guarded(calls[params.name], params.arguments or {})
 
     return Server(
         "sanad",
@@ -178,15 +183,19 @@ def serve_stdio(service: ChatService) -> None:
     anyio.run(run)
 
 
-def mount_mcp(app: fastapi.FastAPI, service: ChatService) -> None:
+def mount_mcp(app: fastapi.FastAPI, service: ChatService, *, timeout_s: float = QUESTION_TIMEOUT_S) -> None:
     """Serve the tools at ``POST /mcp`` of the application (streamable HTTP); to be called before ``mount_ui``.
 
     There are no sessions: each request stands alone and is answered with one JSON object, so that a restart of the
     server is noticed by nobody.
+
+    Args:
+        app: The application.
+        service: Answers.
+        timeout_s: Seconds that an answer may take.
     """
-    app.router.routes.append(
-        Route(MCP_PATH, endpoint=_Endpoint(mcp_server(service)), methods=["POST"], include_in_schema=False)
-    )
+    endpoint = _Endpoint(mcp_server(service, timeout_s=timeout_s))
+    app.router.routes.append(Route(MCP_PATH, endpoint=endpoint, methods=["POST"], include_in_schema=False))
 
 
 class _Endpoint:
@@ -216,10 +225,12 @@ def _tool(name: str, title: str, description: str, takes: type[BaseModel], gives
     )
 
 
-def _guarded(call: Callable[[dict[str, Any]], types.CallToolResult], arguments: dict[str, Any]) -> types.CallToolResult:
+async def _guarded(
+    call: Callable[[dict[str, Any]], Awaitable[types.CallToolResult]], arguments: dict[str, Any]
+) -> types.CallToolResult:
     """Call a tool; what goes wrong becomes a result that says so."""
     try:
-        return call(arguments)
+        return await call(arguments)
     except ValidationError as error:
         return _failed("; ".join(_problems(error)))
     except (RagError, ValueError) as error:
@@ -242,15 +253,21 @@ def _done(text: str, value: dict[str, Any]) -> types.CallToolResult:
     return types.CallToolResult(content=[types.TextContent(type="text", text=text)], structured_content=value)
 
 
-def _search(service: ChatService, asked: SearchArguments) -> types.CallToolResult:
-    scope = _scope(service.retriever().snapshot(), asked.collection, asked.language)
-    language, hits = service.search(asked.query, top_k=asked.top_k, scope=scope)
+async def _search(service: ChatService, asked: SearchArguments) -> types.CallToolResult:
+    def work() -> tuple[str, list[Hit]]:
+        scope = _scope(service.retriever().snapshot(), asked.collection, asked.language)
+        return service.search(asked.query, top_k=asked.top_k, scope=scope)
+
+    language, hits = await in_thread(work)
     return _done(_hits_text(hits), hits_json(asked.query, language, hits))
 
 
-def _ask(service: ChatService, asked: AskArguments) -> types.CallToolResult:
-    scope = _scope(service.retriever().snapshot(), asked.collection, asked.language)
-    answer = service.ask(asked.question, scope=scope)
+async def _ask(service: ChatService, asked: AskArguments, timeout_s: float) -> types.CallToolResult:
+    def begin() -> Generator[Answer, None, None]:
+        scope = _scope(service.retriever().snapshot(), asked.collection, asked.language)
+        return service.stream(asked.question, scope=scope)
+
+    answer = await last_in_time(await in_thread(begin), timeout_s)
     return _done(_answer_text(answer), answer_json(answer))
 
 

@@ -38,8 +38,16 @@ HEADERS = (
     (b"x-frame-options", b"SAMEORIGIN"),
 )
 _LARGE_BODIES = (EVAL_PATH, MCP_PATH)  # and all under /v1: whole conversations, many questions
-# Routes of Gradio that fetch addresses for whoever asks; this page has no use for them.
-_DENIED = ("/gradio_api/file=http", "/gradio_api/proxy=", "/file=http", "/proxy=", "/gradio_api/file/http")
+# Routes of Gradio that fetch addresses, and keep files, for whoever asks; this page has no use for them.
+_DENIED = (
+    "/gradio_api/file=http",
+    "/gradio_api/proxy=",
+    "/file=http",
+    "/proxy=",
+    "/gradio_api/file/http",
+    "/gradio_api/upload",
+    "/gradio_api/process_recording",
+)
 
 
 def is_loopback(host: str) -> bool:
@@ -62,6 +70,7 @@ class Guard:
             is how a web page elsewhere would reach it through a name it controls.
         max_body_bytes: Largest body accepted under ``/api/``.
         max_large_bytes: Largest body accepted where whole conversations or many questions are sent to.
+        max_page_bytes: Largest body accepted from the page, which sends all that it shows with each question.
         max_upload_bytes: Largest body accepted where documents are sent to; None is the same as ``max_body_bytes``.
         origins: Other sites whose pages may call the API, such as ``https://intranet.example``; ``*`` is all.
     """
@@ -73,6 +82,7 @@ class Guard:
         loopback_only: bool,
         max_body_bytes: int = 64 * 1024,
         max_large_bytes: int = 1024 * 1024,
+        max_page_bytes: int = 16 * 1024 * 1024,
         max_upload_bytes: int | None = None,
         origins: Collection[str] = (),
     ) -> None:
@@ -80,6 +90,7 @@ class Guard:
         self.loopback_only = loopback_only
         self.max_body_bytes = max_body_bytes
         self.max_large_bytes = max_large_bytes
+        self.max_page_bytes = max_page_bytes
         self.origins = frozenset(origins)
         self.max_upload_bytes = max_body_bytes if max_upload_bytes is None else max_upload_bytes
 
@@ -100,24 +111,33 @@ class Guard:
         if refusal is not None:
             await problem(path, 403, "ForbiddenError", *refusal)(scope, receive, send_with_headers)
             return
-        if path.startswith(("/api/", OPENAI_PATH)) or path == MCP_PATH:
-            is_upload = path == UPLOAD_PATH and scope["method"] == "POST"
-            limit = self.max_upload_bytes if is_upload else self.max_body_bytes
-            if path.startswith(OPENAI_PATH) or path in _LARGE_BODIES:
-                limit = self.max_large_bytes
-            length = headers.get(b"content-length", "")
-            if length.isdecimal() and int(length) > limit:
-                remedy = "Send fewer or smaller files at once." if is_upload else "Send a shorter question."
-                refused = problem(path, 413, "TooLargeError", "The request is too large.", remedy)
-                await refused(scope, receive, send_with_headers)
+        is_upload = path == UPLOAD_PATH and scope["method"] == "POST"
+        remedy = "Send fewer or smaller files at once." if is_upload else "Send a shorter question."
+        limit, length = self._limit(path, is_upload), headers.get(b"content-length", "")
+        whole = _Whole(receive, send_with_headers, limit)
+        if not (length.isdecimal() and int(length) > limit):
+            try:
+                await self.app(scope, whole.receive, whole.send)
+            except Exception:
+                if not whole.is_refused:  # what comes of a body that breaks off is no bug
+                    raise
+            if not whole.is_refused:
                 return
-            receive = _bounded(receive, limit)
-        await self.app(scope, receive, send_with_headers)
+        refused = problem(path, 413, "TooLargeError", "The request is too large.", remedy)
+        await refused(scope, receive, send_with_headers)
+
+    def _limit(self, path: str, is_upload: bool) -> int:
+        if path.startswith(OPENAI_PATH) or path in _LARGE_BODIES:
+            return self.max_large_bytes
+        if path.startswith("/api/"):
+            return self.max_upload_bytes if is_upload else self.max_body_bytes
+        return self.max_page_bytes
 
     def _refusal(self, scope: Scope, headers: dict[bytes, str]) -> tuple[str, str] | None:
         path = scope["path"].lower()
         if path.startswith(_DENIED):
-            return "This server fetches no addresses for others.", "Open the address itself."
+            said = "This server fetches no addresses for others, and takes no files here."
+            return said, "Open the address itself; send files to POST /api/documents."
         host = headers.get(b"host", "")
         if self.loopback_only and not is_loopback(_parts(f"//{host}")[1]):
             return f"This server answers on this machine only, not as {host!r}.", "Start it with --host."
@@ -144,17 +164,29 @@ def _parts(address: str) -> tuple[str, str]:
         return "", ""
 
 
-def _bounded(receive: Receive, limit: int) -> Receive:
-    """Cut a body without a stated length off at ``limit``: what is left of it has no proper end and is refused."""
-    seen = 0
+class _Whole:
+    """A request whose body may have no stated length: above the limit it breaks off, and what is answered is dropped.
 
-    async def bounded_receive() -> Message:
-        nonlocal seen
-        message = await receive()
+    Nothing behind it then takes half a body for a whole one.
+    """
+
+    def __init__(self, receive: Receive, send: Send, limit: int) -> None:
+        self._receive, self._send, self._limit = receive, send, limit
+        self._seen = 0
+        self._has_answered = False
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the body was too large, and nothing has been answered."""
+        return self._seen > self._limit and not self._has_answered
+
+    async def receive(self) -> Message:
+        message = await self._receive()
         if message["type"] == "http.request":
-            seen += len(message.get("body", b""))
-            if seen > limit:
-                return {"type": "http.request", "body": b"", "more_body": False}
-        return message
+            self._seen += len(message.get("body", b""))
+        return {"type": "http.disconnect"} if self._seen > self._limit else message
 
-    return bounded_receive
+    async def send(self, message: Message) -> None:
+        if not self.is_refused:
+            self._has_answered = True
+            await self._send(message)

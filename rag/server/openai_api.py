@@ -156,12 +156,12 @@ def split_messages(messages: Sequence[ChatMessage]) -> tuple[str, list[tuple[str
     """Return the question, which is the last message of the user, and the turns before it, oldest first.
 
     A turn is a question and its answer, empty where none came; our own list of sources is taken off. What is too long
-    to be history is cut.
+    to be history is cut, a turn without a text left out. The question is empty where the last message has no text.
     """
     turns: list[tuple[str, str]] = []
     for message in messages:
         text = message.text().strip()
-        if message.role == "user" and text:
+        if message.role == "user":
             turns.append((text, ""))
         elif message.role == "assistant" and turns:
             turns[-1] = (turns[-1][0], without_sources(text)[:MAX_ANSWER_CHARACTERS])

@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 
 from rag.server.schemas import Whole
 
 MAX_MESSAGES = 1_000
 MAX_INPUTS = 2_048  # as OpenAI's
 Input = Annotated[str, StringConstraints(min_length=1)]
+T = TypeVar("T")
+
+
+def _encodable(value: T) -> T:
+    # JSON can name half of a pair of surrogates, which is no character and ends as a UnicodeEncodeError: a ValueError.
+    for text in value if isinstance(value, list) else [value]:
+        if isinstance(text, str):
+            text.encode("utf-8")
+    return value
+
+
+Encodable = AfterValidator(_encodable)
 
 
 class Part(BaseModel):
@@ -18,7 +30,7 @@ class Part(BaseModel):
 
     model_config = ConfigDict(strict=True)
     type: str
-    text: str | None = None
+    text: Annotated[str, Encodable] | None = None
 
 
 class ChatMessage(BaseModel):
@@ -26,7 +38,7 @@ class ChatMessage(BaseModel):
 
     model_config = ConfigDict(strict=True)
     role: Literal["system", "developer", "user", "assistant", "tool", "function"]
-    content: str | list[Part] | None = None
+    content: Annotated[str | list[Part], Encodable] | None = None
 
     def text(self) -> str:
         """Return its text."""
@@ -61,7 +73,7 @@ class EmbeddingRequest(BaseModel):
 
     model_config = ConfigDict(strict=True)
     model: str = Field(description="`sanad`, or the name of the embedder.", examples=["sanad"])
-    input: Input | Annotated[list[Input], Field(min_length=1, max_length=MAX_INPUTS)]
+    input: Annotated[Input | Annotated[list[Input], Field(min_length=1, max_length=MAX_INPUTS)], Encodable]
     encoding_format: Literal["float", "base64"] | None = "float"
     dimensions: Annotated[int, Field(ge=1), Whole] | None = Field(None, description="Only the embedder's own number.")
     input_type: Literal["passage", "query"] | None = Field(

@@ -11,7 +11,7 @@ from rag.errors import CorpusError
 from rag.loaders import DocumentLoader
 
 _KEPT_BYTES = 32 * 1024 * 1024
-_AT_ONCE = 2
+AT_ONCE = 2
 
 
 class PagePictures:
@@ -24,7 +24,7 @@ class PagePictures:
     def __init__(self, config: LoadConfig | None = None) -> None:
         self._config = config or LoadConfig()
         self._lock = threading.Lock()
-        self._turns = threading.BoundedSemaphore(_AT_ONCE)
+        self._turns = threading.BoundedSemaphore(AT_ONCE)
         self._kept: OrderedDict[tuple[str, int], bytes] = OrderedDict()
 
     def draw(self, path: Path, number: int, *, doc_id: str, sha256: str) -> tuple[bytes, str]:

@@ -40,9 +40,9 @@ class QuestionTimeoutError(RagError):
 
 
 _REMEDIES: tuple[tuple[type[RagError], str], ...] = (
-    (IndexNotFoundError, "Build the index: rag build CORPUS_DIR"),
-    (IndexFormatError, "Build the index again: rag build CORPUS_DIR"),
-    (IndexMismatchError, "Build the index again with this embedder: rag build CORPUS_DIR"),
+    (IndexNotFoundError, "Build it: rag build"),
+    (IndexFormatError, "Rebuild the index: rag build"),
+    (IndexMismatchError, "Rebuild the index with this embedder: rag build"),
     (IndexLockedError, "Wait until the other build has finished."),
     (ModelNotFoundError, "Name an embedder that is there: --embedder NAME_OR_PATH"),
     (BuildCancelledError, "Start it again: POST /api/build"),
@@ -162,7 +162,8 @@ def _on_bad_request(request: fastapi.Request, error: Exception) -> JSONResponse:
     assert isinstance(error, RequestValidationError)
     problems, places = [], []
     for found in error.errors():
-        place = ".".join(str(part) for part in found["loc"] if part not in ("body", "query", "path"))
+        parts = () if found["type"] == "json_invalid" else found["loc"]  # there it is a position, and no field
+        place = ".".join(str(part) for part in parts if part not in ("body", "query", "path"))
         places.append(place)
         problems.append(f"{place}: {found['msg']}" if place else str(found["msg"]))
     message = "; ".join(problems)

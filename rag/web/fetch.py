@@ -18,6 +18,7 @@ from protego import Protego
 from rag.config import WebConfig
 from rag.errors import FetchError
 from rag.web.addresses import CheckedBackend, Resolver, check_url, resolve
+from rag.web.shelf import is_sendable
 
 USER_AGENT = "sanad"
 
@@ -244,7 +245,7 @@ def _body(url: httpx.URL, chunks: Iterator[bytes], encoding: str, max_bytes: int
     """Return the body, unpacked; never more than ``max_bytes`` and one chunk are held.
 
     Raises:
-        FetchError: It is too large (unless ``is_cut``), or packed in a way that was not asked for.
+        FetchError: It is too large (unless ``is_cut``), packed in a way that was not asked for, or damaged.
     """
     encoding = encoding.strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip", "deflate"):
@@ -256,6 +257,11 @@ def _body(url: httpx.URL, chunks: Iterator[bytes], encoding: str, max_bytes: int
             out += chunk if unpack is None else unpack.decompress(chunk, max_bytes + 1 - len(out))
         except zlib.error as error:
             raise FetchError(str(url), f"what was sent cannot be unpacked ({error})") from error
+        # A second gzip member is refused as well: no server packs a page in two.
+        if unpack is not None and unpack.unused_data:
+            if is_cut:
+                break
+            raise FetchError(str(url), "what was sent goes on after its end")
         if len(out) > max_bytes:
             if is_cut:
                 break
@@ -290,7 +296,7 @@ def _fetched(asked: str, url: httpx.URL, reply: _Reply) -> Fetched:
 
 def _header(reply: _Reply, name: str) -> str:
     value = str(reply.headers.get(name, ""))
-    return value if len(value) <= 200 and value.isprintable() else ""
+    return value if len(value) <= 200 and is_sendable(value) else ""
 
 
 def _with_place(reason: str, asked: str, current: str) -> str:

@@ -33,7 +33,7 @@ _SUFFIXES = {
 }
 _VAGUE = ("", "application/octet-stream", "binary/octet-stream", "application/download", "application/force-download")
 _HTML = re.compile(
-    rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype html|html|head)",
+    rb"\A(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--(?:(?!-->).){0,2000}-->\s*)*<(?:!doctype html|html|head)",
     re.IGNORECASE | re.DOTALL,
 )
 # Servers say these without knowing; the bytes tell more.

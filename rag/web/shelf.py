@@ -21,7 +21,7 @@ from rag.errors import CorpusError
 from rag.web.names import file_name, mark_of
 
 FOLDER = "web"
-_PAGES = ".pages.json"
+PAGES = ".pages.json"
 _FORMAT = 1
 
 
@@ -82,7 +82,7 @@ class Shelf:
         if page is None or self._sha256(page.file) != page.sha256:
             return {}
         headers = {"If-None-Match": page.etag, "If-Modified-Since": page.last_modified}
-        return {name: value for name, value in headers.items() if value}
+        return {name: value for name, value in headers.items() if value and is_sendable(value)}
 
     def keep(self, url: str, content: bytes, suffix: str, *, etag: str, last_modified: str) -> tuple[str, str]:
         """Write a page to its file.
@@ -133,7 +133,7 @@ class Shelf:
         self.pages[url] = page
         pages = {url: asdict(page) for url, page in sorted(self.pages.items())}
         text = json.dumps({"format": _FORMAT, "pages": pages}, ensure_ascii=False, indent=1)
-        self._write(_PAGES, text.encode("utf-8"))
+        self._write(PAGES, text.encode("utf-8"))
 
     def _write(self, name: str, content: bytes) -> None:
         """Write a file in one step.
@@ -160,13 +160,18 @@ class Shelf:
             raise CorpusError(path, f"cannot be written ({error.strerror or error})") from error
 
 
+def is_sendable(value: str) -> bool:
+    """Return whether a header's value can be sent back to the server that it came from."""
+    return value.isascii() and value.isprintable()
+
+
 def read_pages(folder: Path) -> dict[str, Page]:
     """Return the pages of a folder ``web`` by URL; empty if none was ever fetched.
 
     Raises:
         CorpusError: The list of pages is damaged.
     """
-    path = folder / _PAGES
+    path = folder / PAGES
     try:
         value = json.loads(path.read_text("utf-8"))
         if value["format"] != _FORMAT:

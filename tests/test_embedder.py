@@ -167,7 +167,9 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["./no/such/folder", "/no/such/folder", "../x", "what is this?"])
-def test_a_path_that_does_not_exist_is_not_looked_for_on_the_hub(name):
+def test_a_path_that_does_not_exist_is_not_looked_for_on_the_hub(name, tmp_path, monkeypatch):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
     with pytest.raises(ModelNotFoundError, match="Give a folder that exists"):
         Embedder.open(name)
 

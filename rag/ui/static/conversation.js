@@ -56,17 +56,28 @@ taken.turn = ({ id, at, html, turn }) => {
   const home = id === current.id ? current : kept(id);
   if (!home || at > home.turns.length) return;
   const isNew = at === home.turns.length;
+  if (!isNew && !turn.is_done && `${id} ${at}` === stopped.turn) return;  // sent before the stop was heard
   home.turns[at] = turn;
   if (home === current) place(html, at);
   if (isNew || turn.is_done || turn.error) save(home);
 };
+// A stop ends whatever is being answered when it arrives: the next question waits until it has.
+const STOP_MS = 500;
+let stopped = { turn: "", at: 0 };
+function stop() {
+  stopped = { turn: `${current.id} ${current.turns.length - 1}`, at: Date.now() };
+  trigger("stop", {});
+  return endTurn();
+}
 function ask(question, at = current.turns.length) {
   question = question.trim();
   if (!question || isBusy()) return false;
   if (at >= MAX_TURNS) { say("turns_full"); return false; }
   setView("chat");
   dropFrom(at);
-  trigger("ask", { id: current.id, at, question, history: current.turns.slice(-8), options: options() });
+  const asked = { id: current.id, at, question, history: current.turns.slice(-8), options: options() };
+  if (asked.id + " " + at === stopped.turn) stopped.turn = "";
+  setTimeout(() => trigger("ask", asked), Math.max(0, stopped.at + STOP_MS - Date.now()));
   return true;
 }
 async function endTurn() {
@@ -79,7 +90,7 @@ async function endTurn() {
   save(current);
 }
 async function openConversation(conversation) {
-  if (isBusy()) { trigger("stop", {}); await endTurn(); }
+  if (isBusy()) await stop();
   closeSource();
   hideHover();
   current = conversation;
@@ -162,7 +173,7 @@ function askReason(button) {
 Object.assign(actions, {
   ask: (button) => ask(button.textContent),
   send: submit,
-  stop: () => { trigger("stop", {}); endTurn(); },
+  stop,
   retry: (button) => { const at = Number(button.closest(".turn").dataset.turn); ask(current.turns[at].question, at); },
   edit: (button) => fill(turnOf(button).question, Number(button.closest(".turn").dataset.turn)),
   undo: (button) => {

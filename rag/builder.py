@@ -223,20 +223,22 @@ def build_index(
             name = store.write_generation(
                 draft, progress=lambda done, total, item: tell(BuildProgress("write", done, total, item))
             )
-    same_file = [d.doc_id in before and before[d.doc_id].sha256 == d.sha256 for d in documents]
+    failed.sort(key=lambda item: item.path)
+    files = _file_reports({doc_id: path for path, doc_id in found.files}, documents, before, passages, failed)
+    states = Counter(file.state for file in files)
     return BuildReport(
         generation=name,
         documents=len(documents),
         passages=len(passages),
-        added=sum(document.doc_id not in before for document in documents),
-        updated=sum(document.doc_id in before for document in documents) - sum(same_file),
+        added=states["added"],
+        updated=states["updated"],
         removed=len(before.keys() - {document.doc_id for document in documents}),
-        unchanged=sum(same_file),
-        failed=tuple(sorted(failed, key=lambda item: item.path)),
+        unchanged=states["unchanged"],
+        failed=tuple(failed),
         seconds=time.perf_counter() - started,
         embedded=n_embedded,
         warnings=tuple(f"{document.doc_id}: {warning}" for document in documents for warning in document.warnings),
-        files=_file_reports(dict((doc_id, path) for path, doc_id in found.files), documents, before, passages, failed),
+        files=files,
     )
 
 
@@ -262,10 +264,7 @@ def _file_reports(
                 warnings=document.warnings,
             )
         )
-    reports += [
-        FileReport(item.path, "", "failed", reason=item.reason) for item in sorted(failed, key=lambda x: x.path)
-    ]
-    return tuple(reports)
+    return (*reports, *(FileReport(item.path, "", "failed", reason=item.reason) for item in failed))
 
 
 async def abuild_index(

@@ -22,11 +22,12 @@ from rag.cli import main
 from rag.config import WebConfig
 from rag.errors import CorpusError, FetchError
 from rag.loaders import DocumentLoader
-from rag.web import Fetcher, add_pages, check_url, source_urls
-from rag.web.addresses import is_private, is_public
-from rag.web.fetch import Fetched, _body
+from rag.web.add import add_pages
+from rag.web.addresses import check_url, is_private, is_public
+from rag.web.fetch import Fetched, Fetcher, _body
 from rag.web.formats import file_bytes, suffix_of
 from rag.web.names import file_name
+from rag.web.shelf import source_urls
 from rag.web.sitemap import sitemap_pages
 
 ARTICLE = "<html><head><title>T</title></head><body><h1>T</h1><p>{}</p></body></html>"

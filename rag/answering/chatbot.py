@@ -262,6 +262,8 @@ def _growing_quotes(whole: Answer) -> Iterator[Answer]:
 def _understand(typed: str, history: Sequence[Answer], snapshot: Snapshot, generator: Generator | None) -> Question:
     """Read a question, put right and made to stand alone; it stays in the language it was asked in."""
     asked = understand(snapshot.correct(typed))
+    if not history:
+        return asked
     spoken = snapshot.spell(typed)  # the words that make a follow-up are told as they were said
 
     def score(query: str) -> float:

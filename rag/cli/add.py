@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rag.cli.terminal import DEFAULT_CORPUS_DIR, positive, print_json, print_note, printable
 
 if TYPE_CHECKING:
-    from rag.web import AddReport, PageReport
+    from rag.web.add import AddReport, PageReport
 
 _LIMIT = 1_000
 
@@ -41,7 +41,8 @@ def add_add_arguments(parser: argparse.ArgumentParser) -> None:
 def run_add(args: argparse.Namespace) -> int:
     """Run ``rag add`` and return the exit status: 1 if nothing was fetched."""
     from rag.config import WebConfig
-    from rag.web import Fetcher, add_pages
+    from rag.web.add import add_pages
+    from rag.web.fetch import Fetcher
 
     if args.refresh and (args.urls or args.sitemap):
         raise ValueError("--refresh brings up to date what was fetched before; leave out the URLs and --sitemap")

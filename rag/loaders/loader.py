@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType, TracebackType
+from types import MappingProxyType
 from typing import Any
 
 from rag.config import LoadConfig
@@ -87,12 +87,7 @@ class _Deadline:
             self._timer = self._timed(self.timeout_s - (time.monotonic() - self._started))
             self._timer.start()
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self._timer.cancel()
         self._timer.join()  # if it is killing just now, that is part of this file's turn
 
@@ -121,12 +116,7 @@ class DocumentLoader:
     def __enter__(self) -> DocumentLoader:
         return self
 
-    def __exit__(
-        self,
-        exception_type: type[BaseException] | None,
-        exception: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *exception: object) -> None:
         self.close()
 
     def close(self) -> None:

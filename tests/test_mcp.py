@@ -123,9 +123,9 @@ def test_what_the_tools_promise_to_give_is_the_json_of_terminal_and_api(served, 
     answer = answer_json(service.ask("How long is the warranty of the blue kettle?"))
     for value, schema in [
         (hits, schemas["search"]),
-        (hits["hits"][0], schemas["search"]["$defs"]["HitResult"]),
+        (hits["hits"][0], schemas["search"]["$defs"]["HitReply"]),
         (answer, schemas["ask"]),
-        (answer["citations"][0], schemas["ask"]["$defs"]["CitationResult"]),
+        (answer["citations"][0], schemas["ask"]["$defs"]["CitationReply"]),
     ]:
         assert set(schema["properties"]) == set(schema["required"]) == set(value)
 
@@ -178,7 +178,7 @@ def test_a_search_in_one_language_finds_passages_in_it_alone(served):
         ("search", {"query": "kettle", "topk": 3}, "topk: Extra inputs are not permitted"),
         ("search", {}, "query: Field required"),
         ("ask", {"question": "  "}, "question: String should have at least 1 character"),
-        ("ask", {"question": "ـــ"}, "the question is empty"),
+        ("ask", {"question": "ـــ"}, "question: it is empty; type a few words"),
         ("ask", {"question": "x" * 5000}, "question: String should have at most"),
         ("delete", {}, "the tools are search and ask"),
     ],

@@ -8,7 +8,7 @@ import threading
 import time
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Self, overload
+from typing import Self, Unpack, overload
 
 from rag.config import RetrievalConfig
 from rag.datatypes import Hit
@@ -16,7 +16,7 @@ from rag.dictionary import default_dictionary
 from rag.embedder import Embedder
 from rag.errors import RagError
 from rag.fusion import default_weights
-from rag.retriever.snapshot import Encoder, Snapshot
+from rag.retriever.snapshot import Encoder, SearchOptions, Snapshot
 from rag.store import Generation, IndexStore
 
 logger = logging.getLogger(__name__)
@@ -139,29 +139,11 @@ class Retriever:
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; the first one wins
-        self,
-        query: str,
-        *,
-        top_k: int | None = None,
-        language: str | None = None,
-        doc_ids: Collection[str] | None = None,
-        collection: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        diversity: float = 0.0,
+        self, query: str, **options: Unpack[SearchOptions]
     ) -> list[Hit]: ...
 
     @overload
-    def search(
-        self,
-        query: Sequence[str],
-        *,
-        top_k: int | None = None,
-        language: str | None = None,
-        doc_ids: Collection[str] | None = None,
-        collection: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        diversity: float = 0.0,
-    ) -> list[list[Hit]]: ...
+    def search(self, query: Sequence[str], **options: Unpack[SearchOptions]) -> list[list[Hit]]: ...
 
     def search(
         self,
@@ -192,55 +174,20 @@ class Retriever:
 
     @overload
     async def asearch(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; the first one wins
-        self,
-        query: str,
-        *,
-        top_k: int | None = None,
-        language: str | None = None,
-        doc_ids: Collection[str] | None = None,
-        collection: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        diversity: float = 0.0,
+        self, query: str, **options: Unpack[SearchOptions]
     ) -> list[Hit]: ...
 
     @overload
-    async def asearch(
-        self,
-        query: Sequence[str],
-        *,
-        top_k: int | None = None,
-        language: str | None = None,
-        doc_ids: Collection[str] | None = None,
-        collection: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        diversity: float = 0.0,
-    ) -> list[list[Hit]]: ...
+    async def asearch(self, query: Sequence[str], **options: Unpack[SearchOptions]) -> list[list[Hit]]: ...
 
     async def asearch(
-        self,
-        query: str | Sequence[str],
-        *,
-        top_k: int | None = None,
-        language: str | None = None,
-        doc_ids: Collection[str] | None = None,
-        collection: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        diversity: float = 0.0,
+        self, query: str | Sequence[str], **options: Unpack[SearchOptions]
     ) -> list[Hit] | list[list[Hit]]:
         """Do what `search` does in a thread, so that the event loop goes on.
 
         Cancelling it takes effect at once; the search that was begun ends unseen.
         """
-        return await asyncio.to_thread(
-            self.search,
-            query,
-            top_k=top_k,
-            language=language,
-            doc_ids=doc_ids,
-            collection=collection,
-            metadata=metadata,
-            diversity=diversity,
-        )
+        return await asyncio.to_thread(lambda: self.search(query, **options))
 
     def _live(self) -> Snapshot:
         snapshot = self._snapshot

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, overload
+from typing import Protocol, TypedDict, Unpack, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -47,6 +47,17 @@ class Encoder(Protocol):
 
     def encode_passages(self, texts: Sequence[str]) -> npt.NDArray[np.float32]:
         """Return unit vectors, shape (len(texts), dim)."""
+
+
+class SearchOptions(TypedDict, total=False):
+    """What a search takes beside the query; see `Snapshot.search`."""
+
+    top_k: int | None
+    language: str | None
+    doc_ids: Collection[str] | None
+    collection: str | None
+    metadata: Mapping[str, str] | None
+    diversity: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,29 +178,11 @@ class Snapshot:
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; the first one wins
-        self,
-        query: str,
-        *,
-        top_k: int | None = None,
-        language: str | None = None,
-        doc_ids: Collection[str] | None = None,
-        collection: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        diversity: float = 0.0,
+        self, query: str, **options: Unpack[SearchOptions]
     ) -> list[Hit]: ...
 
     @overload
-    def search(
-        self,
-        query: Sequence[str],
-        *,
-        top_k: int | None = None,
-        language: str | None = None,
-        doc_ids: Collection[str] | None = None,
-        collection: str | None = None,
-        metadata: Mapping[str, str] | None = None,
-        diversity: float = 0.0,
-    ) -> list[list[Hit]]: ...
+    def search(self, query: Sequence[str], **options: Unpack[SearchOptions]) -> list[list[Hit]]: ...
 
     def search(
         self,

@@ -63,7 +63,7 @@ def test_verify_doctor_and_rollback(run, folder):
     report = json.loads(out)
     assert status == 0
     assert report["problems"] == []
-    assert report["embedder"]["dim"] == 384
+    assert report["embedder"]["dim"] == 896
     assert report["reader"]["path"].endswith("reader")
     (folder / "corpus" / "more.txt").write_text("One more document about search engines.", encoding="utf-8")
     newest = json.loads(run("build", str(folder / "corpus"), "--json")[1])["generation"]

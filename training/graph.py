@@ -22,8 +22,9 @@ import onnx
 from onnx import TensorProto, helper
 
 _MICROSOFT = "com.microsoft"
+_INPUTS = ("input_ids", "attention_mask")
 _OPSETS = (helper.make_opsetid("", 17), helper.make_opsetid(_MICROSOFT, 1))
-_TYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT}
+_TYPES = {"F16": TensorProto.FLOAT16, "F32": TensorProto.FLOAT, "U8": TensorProto.UINT8}
 
 
 class _Graph:
@@ -70,8 +71,9 @@ def _places(folder: Path) -> dict[str, tuple[str, str, list[int], int, int]]:
     """Return file, type, shape, offset and length in bytes of each tensor that the folder's index names."""
     found = {}
     root = folder.resolve().parent
-    weight_map = json.loads((folder / "model.safetensors.index.json").read_text("utf-8"))["weight_map"]
-    for file in sorted(set(weight_map.values())):
+    index = folder / "model.safetensors.index.json"
+    weight_map = json.loads(index.read_text("utf-8"))["weight_map"] if index.exists() else {}
+    for file in sorted(set(weight_map.values()) or {"model.safetensors"}):
         with open(folder / file, "rb") as stream:
             size = int.from_bytes(stream.read(8), "little")
             header = json.loads(stream.read(size))
@@ -80,7 +82,7 @@ def _places(folder: Path) -> dict[str, tuple[str, str, list[int], int, int]]:
             if key == "__metadata__":
                 continue
             first, last = tensor["data_offsets"]
-            name = key if key in weight_map else prefix + key
+            name = prefix + key if weight_map and key not in weight_map else key
             place = (folder / file).resolve().relative_to(root).as_posix()
             found[name] = place, tensor["dtype"], tensor["shape"], 8 + size + first, last - first
     return found
@@ -142,15 +144,90 @@ def bert(folder: Path) -> onnx.ModelProto:
         state = graph.add("Add", [product, graph.weight("qa_outputs.bias")])
         output, width = "logits", 2
     graph.nodes.append(helper.make_node("Identity", [state], [output]))
-    inputs = ("input_ids", "attention_mask")
     made = helper.make_graph(
         graph.nodes,
         "bert",
-        [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in inputs],
+        [helper.make_tensor_value_info(name, TensorProto.INT64, ["batch", "tokens"]) for name in _INPUTS],
         [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", "tokens", width])],
         graph.tensors,
     )
     return helper.make_model(made, opset_imports=_OPSETS, ir_version=9, producer_name="sanad")
+
+
+def ngrams(folder: Path) -> onnx.ModelProto:
+    """Return the graph of the n-gram tower (``training.ngrams.Ngrams``), without weights.
+
+    Inputs as in `bert`; output ``vector``, float32 (batch, dim), not of unit length.
+    """
+    config = json.loads((folder / "config.json").read_text("utf-8"))
+    epsilon = float(config["epsilon"])
+    graph = _Graph(folder)
+    last = graph.constant("last", np.array([-1]))
+    mask = graph.add("Unsqueeze", [graph.add("Cast", ["attention_mask"], to=TensorProto.FLOAT), last])
+    packed = graph.add("Gather", [graph.stored("table"), "input_ids"])
+    upper = graph.add("BitShift", [packed, graph.constant("four", np.array(4, dtype=np.uint8))], direction="RIGHT")
+    upper, packed = (graph.add("Cast", [part], to=TensorProto.FLOAT) for part in (upper, packed))
+    sixteen = graph.constant("sixteen", np.array(16, dtype=np.float32))
+    lower = graph.add("Sub", [packed, graph.add("Mul", [upper, sixteen])])
+    eight = graph.constant("eight", np.array(8, dtype=np.float32))
+    numbers = graph.add("Sub", [graph.add("Concat", [upper, lower], axis=-1), eight])
+    blocks = graph.constant("blocks", np.array([0, 0, -1, config["block"]]))
+    scale = graph.add("Gather", [graph.stored("scale"), "input_ids"])
+    scale = graph.add("Unsqueeze", [graph.add("Cast", [scale], to=TensorProto.FLOAT), last])
+    vectors = graph.add("Mul", [graph.add("Reshape", [numbers, blocks]), scale])
+    vectors = graph.add("Reshape", [vectors, graph.constant("row", np.array([0, 0, config["dim"]]))])
+
+    def linear(value: str, weight: str, bias: str | None = None) -> str:
+        product = graph.add("MatMul", [value, graph.weight(weight)])
+        return product if bias is None else graph.add("Add", [product, graph.weight(bias)])
+
+    def norm(value: str, name: str) -> str:
+        weights = [graph.weight(name.replace("ln", "ln_g")), graph.weight(name.replace("ln", "ln_b"))]
+        return graph.add("LayerNormalization", [value, *weights], axis=-1, epsilon=epsilon)
+
+    def window(value: str, width: int, left: int, name: str) -> str:
+        sides = graph.constant(f"{name}_sides", np.array([0, left, 0, 0, width - 1 - left, 0]))
+        padded = graph.add("Pad", [graph.add("Mul", [value, mask]), sides])
+        slices = []
+        for n in range(width):
+            end = n - width + 1 if n < width - 1 else np.iinfo(np.int64).max
+            ends = [graph.constant(f"{name}_{part}_{n}", np.array([at])) for part, at in (("from", n), ("to", end))]
+            slices.append(graph.add("Slice", [padded, *ends, "axis"]))
+        return graph.add("Concat", slices, axis=-1)
+
+    graph.constant("axis", np.array([1]))
+    features = [vectors]
+    for width, left in ((2, 0), (3, 1), (5, 2)):
+        state = norm(linear(vectors, f"proj{width}", f"proj_b{width}"), f"ln{width}")
+        for layer in (1, 2):
+            seen = linear(window(state, width, left, f"w{layer}_{width}_"), f"w{layer}_{width}", f"b{layer}_{width}")
+            state = graph.add("Add", [graph.add("Relu", [seen]), state])
+        features.append(state)
+    whole = norm(graph.add("Concat", features, axis=-1), "ln")
+    total = graph.add("ReduceSum", [graph.add("Mul", [whole, mask]), "axis"], keepdims=0)
+    length = graph.add("ReduceSum", [mask, "axis"], keepdims=0)  # (batch, 1)
+    bias = graph.add("Mul", [length, graph.weight("cnn_b")])
+    mean = graph.add("Div", [graph.add("Add", [linear(total, "cnn_W"), bias]), graph.add("Sqrt", [length])])
+    inner = linear(graph.add("Relu", [linear(mean, "d0")]), "d1")
+    first = graph.add("Relu", [graph.add("Add", [linear(mean, "p1"), inner])])
+    inner = linear(graph.add("Relu", [linear(first, "d2")]), "d3")
+    sum_ = graph.add("Add", [linear(first, "p3"), inner])
+    graph.nodes.append(helper.make_node("Tanh", [sum_], ["vector"]))
+    made = helper.make_graph(
+        graph.nodes,
+        "ngrams",
+        [helper.make_tensor_value_info(n, TensorProto.INT64, ["batch", "tokens"]) for n in _INPUTS],
+        [helper.make_tensor_value_info("vector", TensorProto.FLOAT, ["batch", config["dim"]])],
+        graph.tensors,
+    )
+    return helper.make_model(made, opset_imports=_OPSETS, ir_version=9, producer_name="sanad")
+
+
+def write_ngram_graph(folder: Path) -> Path:
+    """Write ``FOLDER.onnx`` beside the folder of the n-gram tower; return its path."""
+    path = folder.resolve().with_suffix(".onnx")
+    path.write_bytes(ngrams(folder).SerializeToString())
+    return path
 
 
 def write_graph(folder: Path) -> Path:

@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rag.embedder.folders import check_folder, hash_folder, hub_folder
-from rag.embedder.networks import Network, OnnxNetwork, SentenceTransformerNetwork, has_gpu
+from rag.embedder.networks import Network, OnnxNetwork, SentenceTransformerNetwork, TwoTowers, has_gpu, unit_rows
 from rag.embedder.prompts import resolve_prompts
 from rag.text.fold import for_tokenizer
 
@@ -47,6 +47,8 @@ class Embedder:
             self._network = OnnxNetwork(folder)
         else:
             self._network = SentenceTransformerNetwork(folder, name=name, device=device)
+        if (folder / "ngrams").is_dir():
+            self._network = TwoTowers(self._network, folder / "ngrams")
         self.name = name
         self._lock = threading.RLock()
         self._query_cache: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
@@ -155,19 +157,6 @@ class Embedder:
             if progress is not None:
                 progress(begin + len(batch))
         return rows
-
-
-def unit_rows(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """Scale each row to L2 norm 1; a row that is zero or not finite becomes one constant direction.
-
-    Args:
-        vectors: Shape (n, dim).
-    """
-    with np.errstate(invalid="ignore", over="ignore"):
-        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
-        is_usable = np.isfinite(norms) & (norms > 0)
-        scaled = np.where(is_usable, vectors / np.where(is_usable, norms, 1.0), 1.0 / np.sqrt(vectors.shape[1]))
-    return np.ascontiguousarray(scaled, dtype=np.float32)
 
 
 def fingerprint_hash(fingerprint: Mapping[str, object]) -> str:

@@ -86,6 +86,39 @@ class OnnxNetwork:
         return np.stack([states[row, : len(encoding.ids)].mean(axis=0) for row, encoding in enumerate(encodings)])
 
 
+class TwoTowers:
+    """A network with the n-gram tower of ``folder`` beside it: one vector, the two unit vectors one after the other.
+
+    The inner product of two such vectors is a weighted mean of the cosines that the towers give. The n-gram tower
+    (``training/ngrams.py``) always runs in ONNX Runtime.
+    """
+
+    def __init__(self, first: Network, folder: Path) -> None:
+        try:
+            self._ngrams = Bert(folder)
+            config = json.loads((folder / "config.json").read_text("utf-8"))
+        except (OSError, ValueError) as error:
+            raise ModelNotFoundError(
+                f"the embedder in {folder.parent} cannot be opened: {first_line(error)}. Install the package again"
+            ) from error
+        self._first = first
+        self._scale = float(config["weight"]) ** 0.5
+        self._max_tokens = int(config["max_tokens"])
+        self.prompts, self.window, self.batch_size = first.prompts, first.window, first.batch_size
+        self.pooling = f"{first.pooling}+ngrams"
+        self.dim = first.dim + int(config["dim"])
+
+    def count(self, texts: list[str]) -> list[int]:
+        """See `Network.count`: the tokens of the first tower."""
+        return self._first.count(texts)
+
+    def encode(self, texts: list[str], *, prompt: str, is_query: bool) -> Rows:
+        """See `Network.encode`."""
+        states = unit_rows(self._first.encode(texts, prompt=prompt, is_query=is_query))
+        encodings = self._ngrams.tokens([prompt + text for text in texts], max_tokens=self._max_tokens)
+        return np.concatenate([states, self._scale * unit_rows(self._ngrams.run(encodings))], axis=1)
+
+
 class SentenceTransformerNetwork:
     """Any model of sentence-transformers.
 
@@ -146,6 +179,19 @@ class SentenceTransformerNetwork:
         encode: Any = self._model.encode_query if is_query else self._model.encode_document
         vectors = encode(texts, prompt=prompt, batch_size=self.batch_size, show_progress_bar=False)
         return np.asarray(vectors, dtype=np.float32)
+
+
+def unit_rows(vectors: Rows) -> Rows:
+    """Scale each row to L2 norm 1; a row that is zero or not finite becomes one constant direction.
+
+    Args:
+        vectors: Shape (n, dim).
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        norms = np.linalg.norm(vectors.astype(np.float64), axis=1, keepdims=True)
+        is_usable = np.isfinite(norms) & (norms > 0)
+        scaled = np.where(is_usable, vectors / np.where(is_usable, norms, 1.0), 1.0 / np.sqrt(vectors.shape[1]))
+    return np.ascontiguousarray(scaled, dtype=np.float32)
 
 
 def has_gpu() -> bool:

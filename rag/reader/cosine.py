@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 Encode = Callable[[Sequence[str]], npt.NDArray[np.float32]]
 
-_CACHED_SENTENCES = 20_000  # 384 float32 each: 31 MB
+_CACHED_SENTENCES = 10_000  # 896 float32 each: 36 MB
 
 
 class CosineScorer:

@@ -31,8 +31,9 @@ class Embedder:
     Attributes:
         name: What the model was opened by; ``"built-in"`` for the shipped one.
         dim: Length of a vector.
-        max_tokens: Tokens of a passage, special tokens included, that the model reads; the rest is cut off.
-            Counted by `count_tokens`; the passage prompt is already subtracted.
+        max_tokens: Tokens of a passage, special tokens included, that the model reads; the rest is cut off. The n-gram
+            tower of the built-in embedder reads twice as many. Counted by `count_tokens`; the passage prompt is
+            already subtracted.
         fingerprint: What decides the vectors, for the manifest of an index; equal but for ``name`` means equal
             vectors. ``weights``, ``tokenizer`` and ``modules`` (the configuration of the network and its pooling)
             are sha256 sums in hex.

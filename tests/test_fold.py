@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.text.fold import fold, fold_text
+from rag.text.fold import fold, fold_text, for_embedder
 
 EVERYTHING = st.text(st.characters(), max_size=40)  # lone surrogates included
 TRICKY = st.lists(
@@ -151,3 +151,19 @@ def test_every_character_folds_to_a_fixed_point_that_can_be_encoded():
 @given(st.text(string.printable))
 def test_ascii_only_loses_its_case(text):
     assert fold_text(text) == text.lower()
+
+
+@pytest.mark.parametrize(
+    ("typed", "seen"),
+    [
+        ("السُّلَّمُ", "السلم"),
+        ("مرحبـــا", "مرحبا"),
+        ("\ufee3\ufeae\ufea3\ufe92\ufe8e", "مرحبا"),
+        ("\ufefb", "لا"),
+        ("plain ½ … café", "plain ½ … café"),
+        ("\ud800\x00x", "  x"),
+        ("ـ\u064e", ""),
+    ],
+)
+def test_an_embedder_sees_one_spelling_of_arabic(typed, seen):
+    assert for_embedder(typed) == seen

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from rag.embedder.folders import check_folder, hash_folder, hub_folder
 from rag.embedder.networks import Network, OnnxNetwork, SentenceTransformerNetwork, TwoTowers, has_gpu, unit_rows
 from rag.embedder.prompts import resolve_prompts
-from rag.text.fold import for_tokenizer
+from rag.text.fold import for_embedder
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +88,7 @@ class Embedder:
         Returns:
             Shape (len(queries), dim), each row finite and of L2 norm 1, for any text, an empty one too.
         """
-        cleaned = [for_tokenizer(query) for query in queries]
+        cleaned = [for_embedder(query) for query in queries]
         with self._lock:
             missing = list(dict.fromkeys(text for text in cleaned if text not in self._query_cache))
             found = {text: self._query_cache[text] for text in cleaned if text not in set(missing)}
@@ -118,12 +118,12 @@ class Embedder:
             Shape (len(texts), dim), in the order of ``texts``, each row finite and of L2 norm 1.
         """
         with self._lock:
-            return self._encode([for_tokenizer(text) for text in texts], is_query=False, progress=progress)
+            return self._encode([for_embedder(text) for text in texts], is_query=False, progress=progress)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count the model's tokens in each text, special tokens included, prompts not."""
         with self._lock:
-            return self._count([for_tokenizer(text) for text in texts])
+            return self._count([for_embedder(text) for text in texts])
 
     def _fingerprint(self, hashes: Mapping[str, str]) -> dict[str, str | int]:
         return {

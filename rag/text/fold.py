@@ -58,6 +58,8 @@ _JAMO: Final = range(0x1100, 0x1200)
 # Cyrillic short i written with a combining breve.
 _DECOMPOSED: Final = re.compile("[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?|[иИіІ][\u0306\u0308]")
 _NEEDS_COMPOSING: Final = re.compile("[\u1161-\u1175\u0306\u0308]")
+_MARKS: Final = re.compile("[\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]+")
+_SHAPES: Final = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]+")
 _FILLER: Final = "\u200b"  # dropped by the table, so that composing keeps the length
 
 
@@ -181,3 +183,13 @@ def fold_text(text: str) -> str:
 def for_tokenizer(text: str) -> str:
     """Return ``text``, as long as before, as every tokenizer can take it: lone surrogates and NUL become a space."""
     return re.sub("[\ud800-\udfff\x00]", " ", text)
+
+
+def for_embedder(text: str) -> str:
+    """Return ``text`` as an embedder should see it: its vector then does not depend on how Arabic is typed.
+
+    Diacritics and tatweel are left out and presentation forms become letters: most tokenizers take each of them for a
+    letter of its own. The rest is that of `for_tokenizer`.
+    """
+    shapes = _SHAPES.sub(lambda found: unicodedata.normalize("NFKC", found[0]), for_tokenizer(text))
+    return _MARKS.sub("", shapes)

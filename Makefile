@@ -6,7 +6,7 @@ CORPUS ?= corpus
 INDEX ?= index
 BIN := .venv/bin
 
-.PHONY: help run build test lint reliability eval wheel clean check-python
+.PHONY: help run build test lint reliability fuzz eval wheel clean check-python
 
 help:
 	@sed -n 's/^# //p' Makefile
@@ -33,6 +33,13 @@ reliability: .venv/.test
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 SANAD_RELIABILITY=full \
 	SANAD_RELIABILITY_REPORT=benchmarks/results/reliability.json \
 	$(BIN)/python -m pytest tests/reliability --timeout 0 $(ONLY)
+
+# make fuzz   guided fuzzing of what takes bytes from outside, SECONDS=60 a target
+SECONDS ?= 60
+fuzz: .venv/.test
+	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 SANAD_RELIABILITY=full SANAD_FUZZ_SECONDS=$(SECONDS) \
+	$(BIN)/python -m pytest tests/reliability/test_p19_fuzz.py --timeout 0
 
 # make eval   the figures of the README, from the questions in tests/questions
 eval: .venv/.run build

@@ -98,7 +98,7 @@ def test_one_bad_file_stops_none_of_the_others(unpack):
         "C:/dos.txt": "its name leads out of the arch",
         "bomb.txt": "larger than 25 MiB; split it o",
         "zeros.txt": "it grows more than 100-fold wh",
-        "g\u202etxt.md": "its name holds a hidden direct",
+        "gtxt.md": "its name holds a hidden direct",
     }
 
 

@@ -89,7 +89,7 @@ def _listed(archive: zipfile.ZipFile, limits: ArchiveLimits) -> Iterator[tuple[s
     for entry in sorted(archive.filelist, key=lambda entry: names[id(entry)]):
         name = names[id(entry)].replace("\\", "/")
         parts = name.split("/")
-        if entry.is_dir() or name.endswith("/") or parts[0] == "__MACOSX" or parts[-1] == SOURCES_NAME:
+        if not name or name.endswith("/") or parts[0] == "__MACOSX" or parts[-1] == SOURCES_NAME:
             continue
         if any(part.startswith(".") and part not in (".", "..") for part in parts):
             continue

@@ -18,8 +18,23 @@ if TYPE_CHECKING:
 
 # C0 and C1 controls without tab and newline, DEL, lone surrogates and the two "not a character" marks.
 _CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
-# Unicode tag characters draw nothing: text in them is hidden from the reader.
-_TAGS = re.compile("[\U000e0000-\U000e007f]")
+# What draws nothing, so that text in it is hidden from the reader, or draws text in another order than it is stored in
+# (CVE-2021-42574). What writing needs is kept: one joiner, one direction mark (LRM, RLM), one variation selector.
+_HIDDEN = (
+    (re.compile("[\U000e0000-\U000e007f]"), "{} hidden characters (Unicode tags) were left out"),
+    (
+        re.compile("[\u202a-\u202e\u2066-\u206f]"),
+        "{} hidden direction marks were left out; the text stands in the order it is stored in",
+    ),
+    (
+        re.compile(
+            "[\u180e\u2060-\u2065\ufeff\ufff9-\ufffb]|(?<=[\u00ad\u200b-\u200f])[\u00ad\u200b-\u200f]+"
+            "|(?<=[\ufe00-\ufe0f\U000e0100-\U000e01ef])[\ufe00-\ufe0f\U000e0100-\U000e01ef]+"
+        ),
+        "{} invisible characters were left out",
+    ),
+)
+_ANY_HIDDEN = re.compile("|".join(pattern.pattern for pattern, _ in _HIDDEN))
 _NEWLINES = re.compile("\r\n?|[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _SPACES = re.compile(r"[^\S\n]+")
 _SPACED_NEWLINES = re.compile(r" ?\n ?")
@@ -117,28 +132,26 @@ def bounded(metadata: Mapping[str, str]) -> dict[str, str]:
 
 
 def clean(text: str) -> str:
-    """Return ``text`` with one kind of newline and without control and tag characters; the letters stay as they are.
+    """Return ``text`` with one kind of newline and without control and hidden characters; the letters stay as they are.
 
     Runs of other white space become one space; lines are trimmed and empty lines dropped.
     """
     text = _NEWLINES.sub("\n", text)
-    text = _TAGS.sub("", _CONTROLS.sub("", text))
+    text = without_hidden(_CONTROLS.sub("", text))[0]
     text = _SPACED_NEWLINES.sub("\n", _SPACES.sub(" ", text))
     return _BLANK_LINES.sub("\n", text).strip()
 
 
-def count_hidden(text: str) -> int:
-    """Return the number of Unicode tag characters, which no reader can see."""
-    return len(_TAGS.findall(text))
-
-
 def without_hidden(text: str) -> tuple[str, tuple[str, ...]]:
-    """Return ``text`` without tag characters, and a warning if it held any."""
-    return _TAGS.sub("", text), _hidden_warning(count_hidden(text))
-
-
-def _hidden_warning(count: int) -> tuple[str, ...]:
-    return (f"{count} hidden characters (Unicode tags) were left out",) if count else ()
+    """Return ``text`` without what no reader can see, and a warning a kind of it."""
+    if not _ANY_HIDDEN.search(text):
+        return text, ()
+    warnings = []
+    for pattern, warning in _HIDDEN:
+        text, count = pattern.subn("", text)
+        if count:
+            warnings.append(warning.format(count))
+    return text, tuple(warnings)
 
 
 def one_line(text: str) -> str:
@@ -184,10 +197,11 @@ def compose(
     page_starts: dict[int, int] = {}
     length = 0
     previous = ""
-    hidden = 0
+    hidden: list[str] = []
     first_heading = ""
     for block in blocks:
-        hidden += count_hidden(block.text)
+        if _ANY_HIDDEN.search(block.text):
+            hidden.append(block.text)
         text = clean(block.text) if block.kind == "paragraph" else one_line(block.text)
         if not text:
             continue
@@ -208,7 +222,7 @@ def compose(
         parts.append(text)
         length += len(text)
         previous = block.kind
-    notes = [*warnings, *_hidden_warning(hidden)]
+    notes = [*warnings, *without_hidden("\n".join(hidden))[1]]
     return Parsed(
         title=("" if title is None else one_line(title) or first_heading)[:TITLE_CHARACTERS].strip(),
         text="".join(parts),

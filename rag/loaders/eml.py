@@ -20,6 +20,8 @@ Parse = Callable[[str, bytes], Parsed]
 _SHOWN_HEADERS = ("From", "To", "Cc", "Date")
 _HEADER_CHARACTERS = 1_000
 _MAX_PARTS = 500
+# What the library raises on headers that are malformed, or hold comments in comments.
+_BROKEN_HEADER = (ValueError, IndexError, AttributeError, TypeError, RecursionError)
 _HEAD = re.compile(rb"\A(?:From [^\n]*\n)?(?:[!-9;-~]+:[^\n]*\r?\n(?:[ \t][^\n]*\r?\n)*)+", re.MULTILINE)
 _KNOWN_HEADER = re.compile(
     rb"^(?:from|to|date|subject|message-id|mime-version|received|return-path|content-type):",
@@ -78,7 +80,7 @@ def _leaves(message: EmailMessage) -> Iterator[EmailMessage]:
 def _header(message: EmailMessage, name: str) -> str:
     try:
         value = str(message.get(name, ""))
-    except (ValueError, IndexError, AttributeError, TypeError):  # the library breaks on some that are malformed
+    except _BROKEN_HEADER:
         value = next((str(raw) for key, raw in message.raw_items() if key.lower() == name.lower()), "")
     return one_line(value)[:_HEADER_CHARACTERS]
 
@@ -86,7 +88,7 @@ def _header(message: EmailMessage, name: str) -> str:
 def _metadata(message: EmailMessage) -> dict[str, str]:
     try:
         sent = message["Date"].datetime.date().isoformat()
-    except (ValueError, AttributeError, TypeError, IndexError):
+    except _BROKEN_HEADER:
         sent = ""
     return {"author": _header(message, "From"), "date": sent}
 

@@ -28,6 +28,14 @@ _MARKS: tuple[tuple[bytes, str], ...] = (
 _NAMES = {"cp1256": "windows-1256", "cp1252": "windows-1252", "cp1251": "windows-1251", "iso8859_6": "ISO-8859-6"}
 _ARABIC_PAGES = ("cp1256", "iso8859_6")
 _OTHER_PAGES = ["cp1252", "cp1251"]
+_ONE_BYTE = ("ascii", "cp125", "iso8859", "koi8", "mac")
+# Bytes that name UTF-16 in ASCII are not UTF-16; the last ones are no encodings of documents.
+_NEVER_DECLARED = frozenset(
+    (
+        *("utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-le", "utf-32-be"),
+        *("utf-7", "punycode", "idna", "unicode-escape", "raw-unicode-escape", "undefined", "charmap"),
+    )
+)
 _ARABIC_LETTER = re.compile("[\u0621-\u063a\u0641-\u064a]")
 _ARABIC_WORD = re.compile("[\u0621-\u0652]+")
 # Share of each letter among letters, in percent, rounded, counted on modern standard Arabic prose; the rest share
@@ -52,12 +60,13 @@ _LETTERS_PER_DAMAGE = 20
 
 
 def decode(data: bytes, *, declared: str = "") -> tuple[str, tuple[str, ...]]:
-    """Return the text of ``data``, without hidden tag characters, and the warnings a reader should see.
+    """Return the text of ``data``, without hidden characters, and the warnings a reader should see.
 
     Args:
         data: The whole file.
         declared: The encoding the file names itself (an HTML ``meta charset``); empty if it names none. It is
-            believed where the bytes are not valid UTF-8 and decode cleanly by it.
+            believed where the bytes are not valid UTF-8 and decode cleanly by it, unless they read as Arabic and it
+            names no Arabic code page.
 
     Raises:
         UnreadableError: The bytes are not text, or no encoding fits.
@@ -82,7 +91,7 @@ def _decode(data: bytes, declared: str) -> tuple[str, tuple[str, ...]]:
     if repaired is not None:
         return _checked(repaired[0]), repaired[1]
     stated = _decode_declared(data, declared)
-    if stated is not None:
+    if stated is not None and not _is_arabic_all_the_same(data, declared):
         return _checked(stated), ()
     text, encoding = guess(data)
     return _checked(text), (f"its encoding was guessed as {_NAMES[encoding]}; save it as UTF-8 to be sure",)
@@ -210,9 +219,18 @@ def _decode_declared(data: bytes, declared: str) -> str | None:
     """Return the text by the encoding the file names, None if it names none, an unknown one, or a wrong one."""
     try:
         encoding = codecs.lookup(declared).name if declared else ""
-        return data.decode(encoding) if encoding and encoding != "utf-8" else None
-    except (LookupError, UnicodeDecodeError, ValueError):
+        return data.decode(encoding) if encoding and encoding not in _NEVER_DECLARED else None
+    except (LookupError, UnicodeError, ValueError):
         return None
+
+
+def _is_arabic_all_the_same(data: bytes, declared: str) -> bool:
+    """Return whether bytes that name another encoding are Arabic of a code page: many old pages say ``iso-8859-1``."""
+    encoding = codecs.lookup(declared).name
+    if not encoding.startswith(_ONE_BYTE):
+        return False  # letters of several bytes can look like Arabic ones
+    best = max(arabic_score(data, page) for page in _ARABIC_PAGES)
+    return best > _RARE_PAGE_FACTOR * arabic_score(data, encoding)
 
 
 def _cut_warning(count: int) -> str:

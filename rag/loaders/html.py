@@ -19,7 +19,17 @@ from typing import Any
 import lxml.html  # type: ignore[import-untyped]
 import trafilatura
 
-from rag.loaders.blocks import Block, Parsed, UnreadableError, clean, compose, is_plausible_title, one_line, row
+from rag.loaders.blocks import (
+    Block,
+    Parsed,
+    UnreadableError,
+    clean,
+    compose,
+    is_plausible_title,
+    one_line,
+    row,
+    without_hidden,
+)
 from rag.loaders.encoding import decode
 from rag.loaders.metadata import joined, split_front_matter
 from rag.loaders.tables import page_table
@@ -140,6 +150,7 @@ def _read(data: bytes) -> tuple[Any, str, tuple[str, ...], str, dict[str, str]]:
     body = root.find("body") if root is not None else None
     if body is None:
         raise UnreadableError("it holds no text")
+    warnings += without_hidden("".join(body.itertext()))[1]  # written as references such as &#x202e;
     return root, text, warnings, front_title, front_matter
 
 

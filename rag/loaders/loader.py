@@ -159,26 +159,33 @@ class DocumentLoader:
 
         Yields:
             By name, each document with the doc_id of the one that was ``known``, empty where it was read anew; of what
-            was refused, the error, whose ``path`` goes on into the archive.
+            was refused, the error, whose ``path`` goes on into the archive. What is refused may take the time of one
+            file, all together; the files after that are refused unread.
 
         Raises:
             CorpusError: The archive itself cannot be read, or no document is in it.
         """
         is_empty = True
+        left_s = self.config.timeout_s  # for all that is refused in it together: a thousand slow files are one upload
         for member in self._members(path):
             is_empty = False
             inner, inner_id = path / member["name"], f"{doc_id}/{member['name']}"
             if "reason" in member:
                 yield CorpusError(inner, member["reason"])
                 continue
+            if left_s <= 0:
+                yield CorpusError(inner, "not read, as the files before it took too long; take them out of the archive")
+                continue
             data = base64.b64decode(member["data"])
             same = known(inner_id, hashlib.sha256(data).hexdigest()) if known is not None else None
             if same is not None:
                 yield replace(same, doc_id=inner_id), same.doc_id
                 continue
+            began = time.monotonic()
             try:
-                document = self._document(inner, inner_id, data)
+                document = self._document(inner, inner_id, data, timeout_s=left_s)
             except CorpusError as error:
+                left_s -= time.monotonic() - began
                 yield error
             else:
                 yield document, ""
@@ -219,11 +226,11 @@ class DocumentLoader:
                 return base64.b64decode(member["data"])
         raise CorpusError(archive / name, "there is no such file in the archive")
 
-    def _document(self, path: Path, doc_id: str, data: bytes) -> Document:
+    def _document(self, path: Path, doc_id: str, data: bytes, *, timeout_s: float | None = None) -> Document:
         """Return the document of a file's bytes; ``path`` names it in errors and gives format and title."""
         sha256 = hashlib.sha256(data).hexdigest()
         with self._lock:
-            reply = self._parse(path, path.suffix.lower(), data)
+            reply = self._parse(path, path.suffix.lower(), data, timeout_s=timeout_s)
         text: str = reply["text"]
         if not text:
             raise CorpusError(path, "it holds no text")
@@ -286,27 +293,36 @@ class DocumentLoader:
         return data
 
     def _parse(
-        self, path: Path, suffix: str, data: bytes, wish: Mapping[str, int] = MappingProxyType({})
+        self,
+        path: Path,
+        suffix: str,
+        data: bytes,
+        wish: Mapping[str, int] = MappingProxyType({}),
+        *,
+        timeout_s: float | None = None,
     ) -> dict[str, Any]:
         """Have the child parse ``data``; one more try in a fresh child if a used one broke down.
 
-        ``wish`` is added to the request.
+        ``wish`` is added to the request. ``timeout_s`` is for both tries together; None for that of the config.
         """
+        timeout_s = self.config.timeout_s if timeout_s is None else timeout_s
+        end = time.monotonic() + timeout_s
         was_fresh = self._child is None
         try:
-            reply = self._exchange(suffix, data, wish)
+            reply = self._exchange(suffix, data, wish, timeout_s)
         except _ChildFailure as failure:
-            if was_fresh or not failure.is_retryable:
+            left_s = end - time.monotonic()
+            if was_fresh or not failure.is_retryable or left_s <= 0:
                 raise CorpusError(path, str(failure)) from failure
             try:
-                reply = self._exchange(suffix, data, wish)
+                reply = self._exchange(suffix, data, wish, left_s)
             except _ChildFailure as second:
-                raise CorpusError(path, str(second)) from second
+                raise CorpusError(path, str(second if second.is_retryable else failure)) from second
         if not reply["ok"]:
             raise CorpusError(path, reply["reason"])
         return reply
 
-    def _exchange(self, suffix: str, data: bytes, wish: Mapping[str, int]) -> dict[str, Any]:
+    def _exchange(self, suffix: str, data: bytes, wish: Mapping[str, int], timeout_s: float) -> dict[str, Any]:
         child = self._start()
         assert child.stdin is not None and child.stdout is not None
         config = self.config
@@ -318,12 +334,13 @@ class DocumentLoader:
             "max_cells": config.max_cells,
             "max_ocr_pages": config.max_ocr_pages,
             "ocr_page_timeout_s": config.ocr_page_timeout_s,
-            "timeout_s": config.timeout_s,
+            "timeout_s": timeout_s,
             **wish,
         }
-        with _Deadline(child, config.timeout_s) as deadline:
+        with _Deadline(child, timeout_s) as deadline:
             try:
-                child.stdin.write(json.dumps(header).encode("ascii") + b"\n" + data)
+                child.stdin.write(json.dumps(header).encode("ascii") + b"\n")
+                child.stdin.write(data)  # on its own: joined, a large file would be in memory twice
                 child.stdin.flush()
                 line = child.stdout.readline()
                 left = config.max_ocr_pages
@@ -340,7 +357,8 @@ class DocumentLoader:
         if deadline.is_over:
             self._stop()
             raise _ChildFailure(
-                f"took longer than {deadline.timeout_s:g} s to read; split it or raise the limit", is_retryable=False
+                f"took longer than {round(deadline.timeout_s, 1):g} s to read; split it or raise the limit",
+                is_retryable=False,
             )
         if not line.endswith(b"\n"):
             code = self._stop()
@@ -367,8 +385,9 @@ class DocumentLoader:
         environment["PYTHONPATH"] = os.pathsep.join([package_parent, inherited] if inherited else [package_parent])
         environment["OMP_NUM_THREADS"] = "1"
         self._child = subprocess.Popen(
-            # -P: a docx.py in the folder where the program was started must not be imported in place of the library
-            [sys.executable, "-P", "-m", _WORKER, str(self.config.max_memory_bytes)],
+            # -P: a docx.py in the folder where the program was started must not be imported in place of the library;
+            # -B: it may write no file, so it need not try to keep its bytecode
+            [sys.executable, "-P", "-B", "-m", _WORKER, str(self.config.max_memory_bytes)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

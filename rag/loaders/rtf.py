@@ -12,7 +12,7 @@ from rag.loaders.text import structure
 
 _CODE_PAGE = re.compile(rb"\\ansicpg(\d{1,5})")
 _OUTLINE = re.compile(r"\\outlinelevel([0-8])(?!\d) ?")
-_TITLE = re.compile(r"\{\\title\s((?:[^{}\\]|\\'[0-9a-fA-F]{2}|\\u-?\d+ ?(?:\\'[0-9a-fA-F]{2}|[^\\{}])?|\\.)*)\}")
+_TITLE = re.compile(r"\{\\title\s((?:[^{}\\]|\\.)*)\}", re.DOTALL)  # one way to match each escape: linear
 _MARK = 0xE000  # private characters stand for what striprtf drops; the levels of headings come after it
 _CELL, _ROW = 0xE010, 0xE011
 _MARKS = re.compile("[\ue000-\ue008]")

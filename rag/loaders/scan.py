@@ -167,8 +167,10 @@ def name_problem(name: str) -> str:
             return "its name is not valid Unicode; rename it"
         if category == "Cc" or character in "\u2028\u2029" or 0xE0000 <= ord(character) <= 0xE007F:
             return f"its name holds a control character (U+{ord(character):04X}); rename it"
-        if "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u2069":
+        if "\u202a" <= character <= "\u202e" or "\u2066" <= character <= "\u206f":
             return f"its name holds a hidden direction mark (U+{ord(character):04X}); rename it"
+        if character in "\u180e\u200b\ufeff" or "\u2060" <= character <= "\u2065":
+            return f"its name holds an invisible character (U+{ord(character):04X}); rename it"
     return ""
 
 

@@ -106,6 +106,8 @@ def answer(request: Mapping[str, object], data: bytes, announce: Callable[[int],
         return {"ok": False, "reason": str(error), "is_fatal": False}
     except MemoryError:
         return {"ok": False, "reason": "", "is_fatal": True}
+    except RecursionError:
+        return {"ok": False, "reason": "what it holds is nested too deeply; save it anew", "is_fatal": False}
     except Exception as error:  # a parser library may raise anything on a hostile file; the parent must hear of it
         return {"ok": False, "reason": _damage(suffix, error), "is_fatal": False}
 
@@ -177,7 +179,8 @@ def serve(requests: BinaryIO, replies: BinaryIO) -> None:
         limit_cpu(request["timeout_s"])
         reply = answer(request, data, announce)
         del data
-        replies.write(json.dumps(reply).encode("ascii") + b"\n")
+        # Arabic takes six bytes a letter as escapes, two as UTF-8: that is what the parent has to hold.
+        replies.write(json.dumps(reply, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
         replies.flush()
 
 

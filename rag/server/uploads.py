@@ -19,6 +19,7 @@ from rag.loaders import SOURCES_NAME
 from rag.store.fsio import sync_folder
 
 MAX_NAME_BYTES = 180
+MAX_SUFFIX_BYTES = 40
 MAX_DEPTH = 8  # folders within the upload folder
 MAX_PATH_CHARACTERS = 400  # of folders and name together
 TRASH_NAME = ".trash"
@@ -79,6 +80,8 @@ def safe_name(name: str) -> str:
     name = " ".join("".join(kept).split()).strip(" .")
     path = PurePosixPath(name or "_")
     stem, suffix = path.stem.rstrip(" ."), path.suffix.lower()
+    if len(suffix.encode()) > MAX_SUFFIX_BYTES:  # no suffix: else a name of nothing but it could not be shortened
+        stem, suffix = stem + suffix, ""
     if not stem or not name or stem.lower() in _DEVICES:
         raise UploadError("name", "The file name cannot be used; rename the file and send it again.")
     while len((stem + suffix).encode()) > MAX_NAME_BYTES and len(stem) > 1:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -62,6 +63,16 @@ class Tally:
 def is_full() -> bool:
     """Whether the full pass marks are asked for; the short runs of ``make test`` else."""
     return IS_FULL
+
+
+@pytest.fixture
+def ram_path(tmp_path: Path) -> Iterator[Path]:
+    """A folder in memory where there is one: the system is asked for the same, and nobody waits for a real disk."""
+    if not os.access("/dev/shm", os.W_OK):
+        yield tmp_path
+        return
+    with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="sanad-") as folder:
+        yield Path(folder)
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""Every promise of SECURITY.md as a test; see conftest.py."""

@@ -17,7 +17,7 @@ from rag.cli import _parser
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
-OTHERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "index/README.md")]
+OTHERS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "index/README.md")]
 NO_COMMANDS = {"&&", "||", "|", ";", ">", ">>", "<", "&"}
 
 

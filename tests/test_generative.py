@@ -210,6 +210,15 @@ def test_who_stops_listening_stops_the_model(chatbot):
     assert bot._writer._generator.stops[0].is_set()
 
 
+def test_who_stops_listening_is_noticed_within_a_sentence_too(chatbot, monkeypatch):
+    monkeypatch.setattr("rag.answering.generative._LONGEST_STEP_S", 0.0)
+    bot = chatbot("A clean list " * 500)
+    steps = bot.stream(EMAIL)
+    assert [next(steps).statements for _ in range(3)] == [(), (), ()]
+    steps.close()
+    assert bot._writer._generator.stops[0].is_set()
+
+
 # --- falling back -----------------------------------------------------------------------------------------------------
 
 

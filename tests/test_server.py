@@ -150,6 +150,17 @@ def test_health_names_the_generation_and_counts(served):
     }
 
 
+def test_health_says_that_an_older_index_answers_where_the_newest_is_damaged(service):
+    (service.corpus_dirs[0] / "new.md").write_text("# New\n\nBeans want water.\n", encoding="utf-8")
+    newest = build_index(service.corpus_dirs[0], service.index_dir, embedder=HashEmbedder()).generation
+    assert "warning" not in request(service, "GET", "/healthz").json()
+    passages = service.index_dir / newest / "passages.jsonl"
+    passages.write_bytes(passages.read_bytes()[:-9])
+    own = ChatService(service.index_dir, corpus_dirs=service.corpus_dirs, embedder=HashEmbedder())
+    body = request(own, "GET", "/healthz").json()
+    assert body["generation"] != newest and newest in body["warning"] and "damaged" in body["warning"]
+
+
 @pytest.mark.parametrize(
     ("path", "body", "said"),
     [

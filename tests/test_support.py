@@ -7,8 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from rag.answering.facts import Matcher, contradiction
+from rag.answering.quantities import numbers, pieces_of
 from rag.answering.support import support
 from rag.dictionary import default_dictionary
 from rag.embedder import Embedder
@@ -153,3 +156,17 @@ def test_the_pairs_are_told_apart():
     assert np.mean(right["choose"]) >= 0.95
     assert np.mean(right["report"]) >= 0.87  # measured: 0.893
     assert np.mean(accepted["report"]) >= 0.95  # measured: 1.0
+
+
+@pytest.mark.parametrize(
+    "text", ["9 - -", "3 / / 4", "5 و و", "7 إلى", "፩ kettles", "𐩀 - 3", "۵ - ۶", "²-³", "1.2.3,,4"]
+)
+def test_numbers_of_every_shape_and_script_are_read_or_passed_over(text):
+    list(numbers(pieces_of(text)))
+    support(f"It is {text}.", f"The kettle {text} is blue.", cosine=0.9, language="en", quote_language="en")
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.text(alphabet="09.,-/و٣፩²% إلى to$x", max_size=12))
+def test_no_text_of_digits_and_signs_ends_in_an_exception(text):
+    list(numbers(pieces_of(text)))

@@ -12,6 +12,7 @@ from rag.datatypes import Answer, Citation, Document, Heading, Hit, Passage, Sco
 from rag.errors import BuildCancelledError, IndexNotFoundError, ModelNotFoundError, RagError
 from rag.ui.conversation import MAX_TURNS, Options, Turn, asked_from_json, turn_to_json, turns_from_json
 from rag.ui.handlers import Handlers
+from rag.ui.words import WORDS
 
 TEXT = "Tomatoes\nSix hours of sun a day.\nWater\nEvery second morning."
 QUOTE = "Six hours of sun a day."
@@ -38,6 +39,7 @@ class Garden:
     suffixes = frozenset({".md"})
     max_upload_bytes = 1024
     max_question_characters = 100
+    warning = ""
 
     def __init__(self, trouble: Exception | None = None) -> None:
         self.trouble = trouble
@@ -62,6 +64,9 @@ class Garden:
             raise self.trouble
         headings = (Heading("Tomatoes", 1, 0, 8), Heading("Water", 2, TEXT.index("Water"), TEXT.index("Water") + 5))
         return {"a.md": Document("a.md", "Tomatoes", TEXT, "en", "0" * 64, headings)}
+
+    def index_warning(self) -> str:
+        return self.warning
 
     def documents(self):
         if self.trouble:
@@ -249,3 +254,13 @@ def test_a_conversation_has_an_end():
         turns_from_json([turn] * (MAX_TURNS + 1))
     with pytest.raises(ValueError, match="bounds"):
         asked_from_json({"id": "x", "at": 0, "question": "q", "history": [turn] * (MAX_TURNS + 1)})
+
+
+def test_an_older_index_that_answers_is_said_where_questions_are_asked_and_above_the_documents():
+    garden = Garden()
+    shown, choices = Handlers(garden).documents()
+    assert "trouble" not in shown and "is_fallback" not in json.loads(choices)
+    garden.warning = "index/gen-000002 is damaged"
+    shown, choices = Handlers(garden).documents()
+    assert "gen-000002 is damaged" in shown and WORDS["index_fallback"][0] in shown
+    assert json.loads(choices)["is_fallback"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
@@ -30,6 +31,7 @@ _SPARE_TOKENS = 16
 _LEAST_TRIMMED = 160  # characters below which a passage is not cut further
 _MOST_REPEATS = 2  # sentences said again, after which the model is going in circles
 _JUDGED = 16  # quotes, by cosine, that may support a sentence alone
+_LONGEST_STEP_S = 0.5  # after which an answer is yielded as it stands: between two steps who has left is noticed
 _JOINED = 4  # of which two may support it together
 
 
@@ -78,6 +80,8 @@ class Writer:
     def write(self, extractive: Answer, documents: Callable[[str], Document]) -> Iterator[Answer]:
         """Answer in the model's words, in growing answers, a sentence more each time; the last one is whole.
 
+        Where the next sentence takes long, the answer is yielded again as it stands, at first without a statement.
+
         Args:
             extractive: The answer made of quotes, not abstained. Its hits are what the model reads, those that it
                 cites first; it is what the reader gets when the model fails.
@@ -103,11 +107,13 @@ class Writer:
         quotes = _quotes_of(passages, documents)
         for is_firm in (False, True):
             messages = self._fitting_prompt(extractive, passages, is_firm=is_firm)
-            draft = _Draft()
+            draft, stepped_at = _Draft(), time.monotonic()
             try:
                 for sentence in self._sentences(messages, extractive.language):
-                    if self._add(draft, sentence, extractive.language, quotes):
+                    has_grown = bool(sentence) and self._add(draft, sentence, extractive.language, quotes)
+                    if has_grown or time.monotonic() - stepped_at >= _LONGEST_STEP_S:
                         yield _answer(extractive, draft, self._generator.name)
+                        stepped_at = time.monotonic()
             except _WrongLanguageError:
                 continue
             if not draft.citations:
@@ -118,6 +124,8 @@ class Writer:
     def _sentences(self, messages: Sequence[Message], language: str) -> Iterator[str]:
         """Yield the sentences of an answer as they become whole, cleaned; later ones in another language are left out.
 
+        After each piece of the model an empty text is yielded.
+
         Raises:
             _WrongLanguageError: The first sentence is in another language.
             _UnusableError: The first sentence says that there is no answer.
@@ -126,7 +134,10 @@ class Writer:
         said: list[str] = []
         stream = self._generator.stream(messages, max_new_tokens=self._config.max_answer_tokens, stop=stop)
         try:
-            for raw in whole_sentences(stream):
+            for raw in whole_sentences(stream, is_ticking=True):
+                if not raw:
+                    yield ""
+                    continue
                 sentence = clean(raw)
                 # Small models say the question again instead of answering it.
                 if not any(map(str.isalnum, sentence)) or sentence.endswith(("?", "؟")):

@@ -114,7 +114,7 @@ def numbers(pieces: Sequence[str]) -> Iterator[frozenset[tuple[float, bool]]]:
 def _value(pieces: Sequence[str], at: int) -> tuple[float | None, int]:
     """Read the number that begins at ``at``; return it, None where there is none, and where it ends."""
     word = pieces[at]
-    if word[0].isdigit():
+    if word[:1].isdecimal():
         return _digits(word), at + 1
     bare = word.removeprefix("و") if word not in _UNITS else word
     if bare in _TWICE:

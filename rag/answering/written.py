@@ -59,8 +59,13 @@ def clean(sentence: str) -> str:
     return without_hidden(sentence).strip()
 
 
-def whole_sentences(pieces: Iterable[str]) -> Iterator[str]:
-    """Yield each sentence once the next one has begun, the last at the end."""
+def whole_sentences(pieces: Iterable[str], *, is_ticking: bool = False) -> Iterator[str]:
+    """Yield each sentence once the next one has begun, the last at the end.
+
+    Args:
+        pieces: Of the text, however it is cut.
+        is_ticking: Yield an empty text after each piece too, so that who reads can turn away between sentences.
+    """
     pending = ""
     for piece in pieces:
         pending += piece
@@ -70,6 +75,8 @@ def whole_sentences(pieces: Iterable[str]) -> Iterator[str]:
             yield pending[slice(*spans[0])]
             pending = pending[spans[1][0] :]
             spans = split_sentences(pending)
+        if is_ticking:
+            yield ""
     for start, end in split_sentences(pending):
         yield pending[start:end]
 

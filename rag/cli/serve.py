@@ -37,6 +37,13 @@ def add_serve_arguments(parser: argparse.ArgumentParser) -> None:
         help="let pages of this site call the API, such as https://example.org; may be given several times",
     )
     parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer under this name alone, such as docs.example; may be given several times (default: any)",
+    )
+    parser.add_argument(
         "--log-questions",
         action="store_true",
         help="write questions to the log (default: a line a request without them)",
@@ -76,6 +83,7 @@ def run_serve(args: argparse.Namespace) -> int:
         auth_file=args.auth_file,
         api_key_file=args.api_key_file,
         cors_origins=args.cors_origin,
+        allowed_hosts=args.allowed_host,
         log_questions=args.log_questions,
         **({} if args.max_concurrent is None else {"max_concurrent": args.max_concurrent}),
         on_ready=lambda address: print_note(f"Sanad answers on {address}"),

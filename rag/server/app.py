@@ -56,6 +56,7 @@ def create_app(
     api_key: str | None = None,
     api_key_file: str | Path | None = None,
     cors_origins: Sequence[str] = (),
+    allowed_hosts: Sequence[str] = (),
     log_questions: bool = False,
     max_concurrent: int = MAX_CONCURRENT,
     question_timeout_s: float = QUESTION_TIMEOUT_S,
@@ -76,6 +77,8 @@ def create_app(
             a login too, either opens them.
         api_key_file: A file of such keys, one a line.
         cors_origins: Other sites whose pages may call the API, such as ``https://intranet.example``; ``"*"`` is all.
+        allowed_hosts: Names that this server is reached by, such as ``docs.example``; a request to any other name, but
+            for this machine's own, is refused. Empty, a server that others reach takes any.
         log_questions: Write questions and queries to the log.
         max_concurrent: Questions, searches and embeddings at work at once, at least 1; others are sent away with 503.
         question_timeout_s: Seconds that an answer may take.
@@ -83,7 +86,7 @@ def create_app(
     Raises:
         AuthFileError: The file of users, or the secret beside it, cannot be used.
         KeyFileError: The file of keys, or a key, cannot be used.
-        ValueError: An origin is none, or a limit is below its least value.
+        ValueError: An origin or a host is none, or a limit is below its least value.
     """
     users = None if auth_file is None else Users(Path(auth_file))
     secret = None if auth_file is None else read_secret(Path(auth_file))
@@ -94,6 +97,9 @@ def create_app(
     for origin in cors_origins:
         if not re.fullmatch(r"\*|https?://[^/\s?#]+", origin):
             raise ValueError(f"{origin!r} is no origin; name one like https://intranet.example, without a path")
+    for host in allowed_hosts:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]+|[0-9A-Fa-f:]*:[0-9A-Fa-f:.]*", host):
+            raise ValueError(f"{host!r} is no host; name one like docs.example, without a port or path")
     if question_timeout_s <= 0:
         raise ValueError(f"question_timeout_s must be above 0, got {question_timeout_s}")
     if service is None:
@@ -154,6 +160,7 @@ def create_app(
         loopback_only=loopback_only,
         max_upload_bytes=service.max_upload_request_bytes,
         origins=cors_origins,
+        hosts=allowed_hosts,
     )
     app.add_middleware(Access, metrics=service.metrics)
     return app

@@ -67,12 +67,14 @@ class Guard:
     Args:
         app: The application behind it.
         loopback_only: The server listens on loopback: a ``Host`` that names another machine is refused too, which
-            is how a web page elsewhere would reach it through a name it controls.
+            is how a web page elsewhere would reach it through a name it controls (DNS rebinding).
         max_body_bytes: Largest body accepted under ``/api/``.
         max_large_bytes: Largest body accepted where whole conversations or many questions are sent to.
         max_page_bytes: Largest body accepted from the page, which sends all that it shows with each question.
         max_upload_bytes: Largest body accepted where documents are sent to; None is the same as ``max_body_bytes``.
         origins: Other sites whose pages may call the API, such as ``https://intranet.example``; ``*`` is all.
+        hosts: Names of this server, such as ``docs.example``: any other ``Host`` but this machine's is refused. Empty,
+            a server that others reach takes any.
     """
 
     def __init__(
@@ -85,6 +87,7 @@ class Guard:
         max_page_bytes: int = 16 * 1024 * 1024,
         max_upload_bytes: int | None = None,
         origins: Collection[str] = (),
+        hosts: Collection[str] = (),
     ) -> None:
         self.app = app
         self.loopback_only = loopback_only
@@ -92,6 +95,7 @@ class Guard:
         self.max_large_bytes = max_large_bytes
         self.max_page_bytes = max_page_bytes
         self.origins = frozenset(origins)
+        self.hosts = frozenset(host.lower() for host in hosts)
         self.max_upload_bytes = max_body_bytes if max_upload_bytes is None else max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -139,7 +143,10 @@ class Guard:
             said = "This server fetches no addresses for others, and takes no files here."
             return said, "Open the address itself; send files to POST /api/documents."
         host = headers.get(b"host", "")
-        if self.loopback_only and not is_loopback(_parts(f"//{host}")[1]):
+        name = _parts(f"//{host}")[1]
+        if (self.loopback_only or self.hosts) and not is_loopback(name) and name not in self.hosts:
+            if self.hosts:
+                return f"This server does not answer as {host!r}.", "Name it when starting: --allowed-host NAME."
             return f"This server answers on this machine only, not as {host!r}.", "Start it with --host."
         origin = headers.get(b"origin")
         if is_for_programs(scope["path"]) and self.allows(origin):

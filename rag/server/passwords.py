@@ -53,7 +53,7 @@ class Passwords:
     def __init__(self, users: Users) -> None:
         self.users = users
         self._names = Throttle(free=5, longest_s=900, forget_s=86_400)
-        self._addresses = Throttle(free=20, longest_s=60, forget_s=900)
+        self._addresses = Throttle(free=10, longest_s=60, forget_s=900)
         self._trusted: OrderedDict[str, None] = OrderedDict()  # addresses with names that logged in from there
         self._right: OrderedDict[bytes, float] = OrderedDict()  # digest of what was right: until when that counts
         self._key = secrets.token_bytes(32)

@@ -65,6 +65,7 @@ def serve(
     auth_file: str | Path | None = None,
     api_key_file: str | Path | None = None,
     cors_origins: Sequence[str] = (),
+    allowed_hosts: Sequence[str] = (),
     log_questions: bool = False,
     max_concurrent: int = MAX_CONCURRENT,
     question_timeout_s: float = QUESTION_TIMEOUT_S,
@@ -86,6 +87,7 @@ def serve(
         auth_file: The file of those who may log in; None lets everybody in.
         api_key_file: A file of keys that open the API to programs, one a line.
         cors_origins: Other sites whose pages may call the API.
+        allowed_hosts: Names that this server is reached by; empty, one that others reach takes any.
         log_questions: Write questions and queries to the log; otherwise it holds a line a request without them.
         max_concurrent: Questions, searches and embeddings at work at once.
         question_timeout_s: Seconds that an answer may take.
@@ -116,6 +118,7 @@ def serve(
             api_key=os.environ.get(KEY_VARIABLE) or None,
             api_key_file=api_key_file,
             cors_origins=cors_origins,
+            allowed_hosts=allowed_hosts,
             log_questions=log_questions,
             max_concurrent=max_concurrent,
             question_timeout_s=question_timeout_s,

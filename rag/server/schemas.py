@@ -217,6 +217,7 @@ class HealthReply(BaseModel):
     documents: int
     passages: int
     embedder: str
+    warning: str = Field(default="", description="Why an older index answers, such as damage; left out where none.")
 
 
 class DocumentReply(BaseModel):

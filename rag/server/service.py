@@ -323,16 +323,21 @@ class ChatService:
             live = self._retriever.snapshot().generation
             self.metrics.live_index(live.name, len(live.documents), len(live.passages))
 
+    def index_warning(self) -> str:
+        """Return why answers come from another generation than the newest, such as damage; empty where they do not."""
+        return "" if self._retriever is None else self._retriever.warning or ""
+
     def health(self) -> dict[str, str | int]:
-        """Return the live generation's name, its counts and the embedder's name."""
+        """Return the live generation's name, its counts and the embedder's name; ``warning`` where there is one."""
         retriever = self.retriever()
         generation = retriever.snapshot().generation
-        return {
+        found: dict[str, str | int] = {
             "generation": generation.name,
             "documents": len(generation.documents),
             "passages": len(generation.passages),
             "embedder": retriever.embedder.name,
         }
+        return found | ({"warning": self.index_warning()} if self.index_warning() else {})
 
     def save_upload(self, name: str, data: bytes | BinaryIO, folder: str = "") -> SavedUpload:
         """Keep an uploaded file for the next rebuild; see ``rag.server.uploads.save_upload``.

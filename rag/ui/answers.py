@@ -64,7 +64,7 @@ def _reply(turn: Turn) -> str:
     if turn.error:
         detail = f'<small dir="auto">{escape(turn.detail)}</small>' if turn.detail else ""
         return f'<div class="reply trouble" role="alert"><p>{words(turn.error)}</p>{detail}{_acts()}</div>'
-    if answer is None:
+    if answer is None or not (answer.statements or turn.is_done):
         return f'<div class="reply writing"><p class="looking">{words("looking")}</p></div>'
     state = "done" if turn.is_done else "writing"
     way = direction(answer.language) if answer.language != "und" else text_direction(answer.text, "und")

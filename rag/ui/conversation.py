@@ -43,7 +43,9 @@ class Turn:
 
 
 ERRORS = {"stopped"} | {key for key, said in WORDS.items() if key.startswith("error") and "{" not in said[0]}
-_TURNS: TypeAdapter[list[Turn]] = TypeAdapter(list[Turn])
+# A message of either never shows what was sent: it may reach the log.
+_HIDE = ConfigDict(hide_input_in_errors=True)
+_TURNS: TypeAdapter[list[Turn]] = TypeAdapter(list[Turn], config=_HIDE)
 
 
 def turn_to_json(turn: Turn) -> dict[str, Any]:

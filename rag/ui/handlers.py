@@ -63,6 +63,9 @@ class Service(Protocol):
     def live_documents(self) -> Mapping[str, Document]:
         """Return the documents of the live index, by ``doc_id``."""
 
+    def index_warning(self) -> str:
+        """Return why an older index answers than the newest; empty where none does."""
+
     def documents(self) -> list[DocumentRow]:
         """Return the documents of the live index and of the folders; what lies in the folders where there is none."""
 
@@ -84,8 +87,8 @@ class Service(Protocol):
 
 def trouble(error: RagError) -> tuple[str, str]:
     """Return the key of the plain sentence for ``error``, and the error's own message."""
-    key = f"error_{type(error).__name__}"
-    return (key if key in WORDS else "error"), str(error)
+    keys = (f"error_{kind.__name__}" for kind in type(error).__mro__)
+    return next((key for key in keys if key in WORDS), "error"), str(error)
 
 
 class Handlers:
@@ -196,7 +199,10 @@ class Handlers:
                 return False
             reason = str(record.get("reason") or "")[:_REASON_CHARACTERS]
             self.service.feedback(turn.answer, str(record["verdict"]), reason)
-        except (ValueError, OSError, RagError):
+        except ValueError:  # its message would write what was asked into the log
+            logger.warning("feedback that is none was sent")
+            return False
+        except (OSError, RagError):
             logger.exception("feedback could not be kept")
             return False
         return True
@@ -241,7 +247,10 @@ class Handlers:
             rows = self.service.documents()
         except RagError as error:
             return render_error(*trouble(error)), json.dumps(scope_choices([]))
-        return render_documents(rows), json.dumps(scope_choices(rows), ensure_ascii=False)
+        warning = self.service.index_warning()
+        choices: dict[str, Any] = {**scope_choices(rows), **({"is_fallback": True} if warning else {})}
+        shown = render_error("index_fallback", warning) if warning else ""
+        return shown + render_documents(rows), json.dumps(choices, ensure_ascii=False)
 
     def delete(self, doc_id: object) -> str:
         """Take an uploaded document away; returns an empty text, or why it stays."""

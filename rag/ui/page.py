@@ -30,7 +30,7 @@ _SCRIPT_WORDS = (  # what the browser says of its own
     "any_language", "language_ar", "language_en", "stop_only", "feedback_thanks", "feedback_reason",
     "feedback_failed", "send", "upload_added", "upload_renamed", "upload_unchanged", "upload_name", "upload_folder",
     "upload_type", "upload_empty", "upload_large", "upload_disk", "uploading", "turns_full",
-    "model_ready", "model_opening", "model_builtin", "picture",
+    "busy", "in_line", "index_fallback", "model_ready", "model_opening", "model_builtin", "picture",
 )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def _composer(limit: int) -> str:
         f'aria-label="Question · السؤال"></textarea>'
         f"{icon_button('send', 'ask', 'send')}"
         f"{icon_button('stop', 'stop', 'stop')}</div>"
-        '<p class="said" role="status" aria-live="polite"></p>'
+        '<p class="fallback" role="alert"></p><p class="said" role="status" aria-live="polite"></p>'
     )
 
 

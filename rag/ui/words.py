@@ -15,6 +15,15 @@ WORDS: dict[str, tuple[str, str]] = {
     "documents": ("المستندات", "Documents"),
     "switch_language": ("English", "العربية"),
     "switch_theme": ("تبديل المظهر بين الفاتح والداكن", "Switch between light and dark"),
+    "busy": (
+        "الخادم مشغول الآن، وسؤالك في مكانه. أعد إرساله بعد قليل.",
+        "The server is busy. Your question is back in its box: send it again in a moment.",
+    ),
+    "in_line": ("سؤالك في الانتظار، وسيأتي دوره.", "Your question is in line; others are being answered first."),
+    "index_fallback": (
+        "أحدث فهرس تالف، والأجوبة من فهرس أقدم. حدّث الفهرس.",
+        "The newest index is damaged, and answers come from an older one. Update the index.",
+    ),
     "ask_placeholder": ("اكتب سؤالك هنا…", "Ask a question…"),
     "welcome": ("ماذا تريد أن تعرف؟", "What would you like to know?"),
     "welcome_text": (

@@ -52,7 +52,16 @@ function place(html, at) {
   else turnsPlace().append(node);
   root.classList.add("has-turns");
 }
+// A question that nothing was heard of yet: it stands in line, or goes back into its box where the server is too busy.
+const IN_LINE_MS = 1500;
+let sent = null;
+addEventListener("sanad-busy", () => {
+  if (sent) fill(sent.question);
+  sent = null;
+  say("busy");
+});
 taken.turn = ({ id, at, html, turn }) => {
+  sent = null;
   const home = id === current.id ? current : kept(id);
   if (!home || at > home.turns.length) return;
   const isNew = at === home.turns.length;
@@ -77,7 +86,9 @@ function ask(question, at = current.turns.length) {
   dropFrom(at);
   const asked = { id: current.id, at, question, history: current.turns.slice(-8), options: options() };
   if (asked.id + " " + at === stopped.turn) stopped.turn = "";
+  const own = sent = asked;
   setTimeout(() => trigger("ask", asked), Math.max(0, stopped.at + STOP_MS - Date.now()));
+  setTimeout(() => { if (sent === own) say("in_line"); }, IN_LINE_MS);
   return true;
 }
 async function endTurn() {

@@ -25,7 +25,11 @@ function showScope() {
   });
   find("#sanad-question .only").replaceChildren(...chips);
 }
-taken.scope = (found) => { known = found; showScope(); };
+taken.scope = (found) => {
+  known = found;
+  find("#sanad-question .fallback").replaceChildren(found.is_fallback ? words("index_fallback") : "");
+  showScope();
+};
 Object.assign(inputs, {
   collection: (field) => { scope.collection = field.value; },
   "documents-language": (field) => { scope.language = field.value; },

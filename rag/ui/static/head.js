@@ -14,6 +14,8 @@
   const send = window.fetch;
   window.fetch = async (...request) => {
     const reply = await send(...request);
+    // More are waiting than the server takes.
+    if (reply.status === 503 && new URL(reply.url).pathname.endsWith("/queue/join")) dispatchEvent(new Event("sanad-busy"));
     if (reply.status === 401) location.assign(`/login?next=${encodeURIComponent(location.pathname)}`);
     return reply;
   };

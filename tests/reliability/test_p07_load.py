@@ -1,0 +1,263 @@
+"""Many people at once: nobody gets an error page, who is too many is told at once, who leaves makes room."""
+
+from __future__ import annotations
+
+import os
+import statistics
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import anyio
+import httpx
+import pytest
+from garden import ROOT, Visitor, server
+
+from reliability.page_client import BusyError, PageClient
+
+PROMISE = "P7 many people at once"
+QUESTION = "How many hours of sunlight do tomatoes want?"
+ANSWER_S = 0.4
+SLOTS = 4  # answers that the page writes at once
+IN_LINE = 64  # questions that wait for one of those
+SERVE = """
+import sys
+from pathlib import Path
+from conftest import HashEmbedder
+from rag.server import serve
+from rag.builder import build_index
+from reliability.paced import PacedWriter
+Path("corpus").mkdir()
+for number in range(int(sys.argv[2])):
+    text = f"# Garden {number}\\n\\nTomatoes want six hours of sunlight a day. Bed {number} is for beans.\\n"
+    Path("corpus", f"{number}.md").write_text(text)
+embedder = HashEmbedder()
+build_index("corpus", "index", embedder=embedder)
+ready = lambda address: print(f"answers on {address}", flush=True)
+serve(port=0, embedder=embedder, corpus_dirs=["corpus"], model=PacedWriter(float(sys.argv[1])), max_concurrent=8,
+      on_ready=ready)
+"""
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("load")
+    path = f"{ROOT}:{ROOT / 'tests'}"
+    with server(folder, "-c", SERVE, str(ANSWER_S), "60", PYTHONPATH=path) as found:
+        yield found
+
+
+@dataclass
+class Seen:
+    """What the people of a run met with."""
+
+    statuses: Counter[int] = field(default_factory=Counter)
+    first_s: list[float] = field(default_factory=list)
+    search_s: list[float] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)
+    answers: int = 0
+    builds: int = 0
+    uploads: int = 0
+
+
+def shown(message: dict) -> bool:
+    """Return whether a message brings something of an answer."""
+    return message["msg"] in ("process_generating", "process_completed") and bool(message["output"].get("data"))
+
+
+async def chat(page: PageClient, seen: Seen, until: float) -> None:
+    while time.monotonic() < until:
+        began, first, last = time.monotonic(), 0.0, {}
+        try:
+            async for message in page.ask(QUESTION):
+                first = first or (time.monotonic() - began if shown(message) else 0.0)
+                last = message
+        except BusyError:
+            await anyio.sleep(0.5)
+            continue
+        except (httpx.HTTPError, ConnectionError) as error:
+            seen.lost.append(f"{type(error).__name__}: {error}")
+            continue
+        if last.get("msg") != "process_completed" or not last.get("success"):
+            seen.lost.append(str(last)[:200])
+            continue
+        seen.answers += 1
+        seen.first_s.append(first)
+
+
+async def search(client: httpx.AsyncClient, seen: Seen, until: float) -> None:
+    while time.monotonic() < until:
+        began = time.monotonic()
+        reply = await client.post("/api/search", json={"query": QUESTION})
+        if reply.status_code == 200:
+            seen.search_s.append(time.monotonic() - began)
+        await anyio.sleep(0.1)
+
+
+async def upload(client: httpx.AsyncClient, seen: Seen, until: float, who: int) -> None:
+    while time.monotonic() < until:
+        text = f"# Note {who} {seen.uploads}\n\nBeans want water.\n"
+        await client.post("/api/documents", files={"file": (f"note {who}-{seen.uploads}.md", text.encode())})
+        seen.uploads += 1
+        await anyio.sleep(0.3)
+
+
+async def rebuild(client: httpx.AsyncClient, seen: Seen, until: float) -> None:
+    while time.monotonic() < until:
+        reply = await client.post("/api/build")
+        seen.builds += "event: report" in reply.text
+        await anyio.sleep(0.5)
+
+
+async def crowd(address: str, users: int, seconds: float) -> Seen:
+    seen = Seen()
+
+    async def note(reply: httpx.Response) -> None:
+        seen.statuses[reply.status_code] += 1
+
+    limits = httpx.Limits(max_connections=400)
+    hooks = {"response": [note]}
+    async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits, event_hooks=hooks) as client:
+        pages = [PageClient(client) for _ in range(users)]
+        for page in pages:
+            await page.open()
+        until = time.monotonic() + seconds
+        async with anyio.create_task_group() as people:
+            for page in pages:
+                people.start_soon(chat, page, seen, until)
+            people.start_soon(search, client, seen, until)
+            people.start_soon(rebuild, client, seen, until)
+            for who in range(2):
+                people.start_soon(upload, client, seen, until, who)
+    return seen
+
+
+def p95(values: list[float]) -> float:
+    return statistics.quantiles(values, n=20)[-1] if len(values) > 1 else values[0]
+
+
+def test_people_who_chat_upload_and_rebuild_at_once_get_their_answers(address, tally, is_full):
+    users = 16 if is_full else 8
+    seconds = float(os.environ.get("SANAD_LOAD_MINUTES", "30")) * 60 if is_full else 6.0
+    missed = len(tally.missed)
+    seen = anyio.run(crowd, address, users, seconds)
+    refused = sum(count for status, count in seen.statuses.items() if status >= 500)
+    tally.case(refused == 0, f"{refused} replies of 5xx: {dict(seen.statuses)}")
+    for _ in range(seen.answers):
+        tally.case(True)
+    for line in seen.lost:
+        tally.case(False, f"a lost stream: {line}")
+    tally.case(seen.builds > 0 and seen.uploads > 0, f"{seen.builds} builds, {seen.uploads} uploads")
+    bound = max(1.0, users / SLOTS) * (ANSWER_S + statistics.median(seen.search_s)) * 1.3
+    tally.figures["people"] = users
+    tally.figures["answers"] = seen.answers
+    tally.figures["builds meanwhile"] = seen.builds
+    tally.figures["p95 of the first piece, s"] = round(p95(seen.first_s), 2)
+    tally.figures["its bound on an idle machine, s"] = round(bound, 2)
+    tally.figures["p95 of a search, ms"] = round(1000 * p95(seen.search_s))
+    tally.figures["load of the machine"] = round(os.getloadavg()[0], 1)
+    assert tally.missed[missed:] == []
+
+
+async def _rush(address: str, people: int) -> tuple[int, list[float], list[str]]:
+    """Send questions all at once and leave; return how many were taken, and how soon each refusal came."""
+    refused: list[float] = []
+    wrong: list[str] = []
+    taken = 0
+    limits = httpx.Limits(max_connections=people + 10)
+    async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as client:
+        page = PageClient(client)
+        await page.open()
+
+        async def one() -> None:
+            nonlocal taken
+            began = time.monotonic()
+            try:
+                async for _ in page.ask(QUESTION):
+                    taken += 1
+                    return
+            except BusyError as error:
+                refused.append(time.monotonic() - began)
+                if "Traceback" in str(error):
+                    wrong.append(str(error))
+            except httpx.HTTPError as error:
+                wrong.append(repr(error))
+
+        async with anyio.create_task_group() as tasks:
+            for _ in range(people):
+                tasks.start_soon(one)
+    return taken, refused, wrong
+
+
+def test_who_is_too_many_is_told_within_a_second(address, tally):
+    missed, people = len(tally.missed), SLOTS + IN_LINE + 40
+    taken, refused, wrong = anyio.run(_rush, address, people)
+    tally.case(len(refused) >= 1 and not wrong, f"of {people} nobody was told: {taken} taken, {wrong[:2]}")
+    for seconds in refused:
+        tally.case(seconds <= 1.0 or os.getloadavg()[0] > 2 * (os.cpu_count() or 1), f"told after {seconds:.1f} s")
+    tally.figures["questions at once"] = people
+    tally.figures["told that it is too many"] = len(refused)
+    tally.figures["latest word of it, s"] = round(max(refused, default=0.0), 2)
+    assert tally.missed[missed:] == []
+
+
+def left(address: str) -> float:
+    """Return how many answers were broken off so far."""
+    lines = httpx.get(f"{address}/metrics").text.splitlines()
+    return sum(float(line.split()[-1]) for line in lines if line.startswith('sanad_questions_total{outcome="left"'))
+
+
+async def _leave(address: str, road: str) -> None:
+    async with httpx.AsyncClient(base_url=address, timeout=60) as client:
+        if road == "api":
+            body = {"question": QUESTION, "stream": True}
+            async with client.stream("POST", "/api/ask", json=body) as stream:
+                async for _ in stream.aiter_lines():
+                    return
+        page = PageClient(client)
+        await page.open()
+        async for message in page.ask(QUESTION):
+            if shown(message):
+                return
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory) -> Iterator[str]:
+    """A server whose answers take half a minute."""
+    folder = tmp_path_factory.mktemp("slow")
+    path = f"{ROOT}:{ROOT / 'tests'}"
+    with server(folder, "-c", SERVE, "30", "2", PYTHONPATH=path) as found:
+        yield found
+
+
+@pytest.mark.parametrize("road", ["api", "page"])
+def test_who_leaves_makes_room_within_two_seconds(slow, tally, road):
+    before, missed = left(slow), len(tally.missed)
+    anyio.run(_leave, slow, road)
+    began = time.monotonic()
+    while left(slow) == before and time.monotonic() < began + 20:
+        time.sleep(0.05)
+    seconds = time.monotonic() - began
+    tally.figures[f"room after who left ({road}), s"] = round(seconds, 2)
+    tally.case(seconds <= 2.0, f"{road}: room after {seconds:.1f} s")
+    assert tally.missed[missed:] == []
+
+
+@pytest.mark.browser
+def test_the_page_says_that_it_is_busy_and_keeps_the_question(browser, address, tally):
+    """What the reader sees where the line is full: the question is back in its box, and a sentence says why."""
+    person = Visitor(browser, address)
+    person.page.route("**/queue/join*", lambda route: route.fulfill(status=503, json={"detail": "Queue is full."}))
+    box = person.page.locator("#sanad-question textarea")
+    box.fill(QUESTION)
+    box.press("Enter")
+    said = person.page.locator("#sanad-question .said .in-en")
+    said.wait_for()
+    held = box.input_value() == QUESTION and "busy" in said.inner_text()
+    tally.case(held, f"the page says {said.inner_text()!r} and its box {box.input_value()!r}")
+    person.page.unroute("**/queue/join*")
+    box.press("Enter")
+    person.page.wait_for_selector(".turn .reply.done")
+    person.context.close()
+    assert held

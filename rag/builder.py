@@ -38,6 +38,7 @@ from rag.web.shelf import source_urls
 _SMALLEST_BUDGET = 16
 _SHOWN_FAILURES = 3
 _UNIT_TOLERANCE = 1e-3
+_RECORD_BYTES, _BYTES_PER_TEXT_BYTE = 400, 2.5  # measured on corpus/: 325 and 2.2
 
 # What decides the result of each step, beside its settings: our own sources and the libraries they lean on.
 _STEPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -207,6 +208,7 @@ def build_index(
             name, passages, n_embedded = base.name, list(base.passages), 0
         else:
             passages, rows = _cut(documents, sources, reuse, encoder, budget)
+            store.check_space(_estimated_bytes(documents, len(passages), encoder.dim))
             inputs, vectors, n_embedded = _embed(passages, reuse, encoder, budget, tell)
             draft = Draft(
                 documents=documents,
@@ -460,6 +462,12 @@ def _cut(
         passages += known[0]
         rows += known[1]
     return passages, np.array(rows, dtype=np.int64)
+
+
+def _estimated_bytes(documents: Sequence[Document], n_passages: int, dim: int) -> int:
+    """Return about how many bytes a generation takes: vectors, records, and the texts with their BM25 lists."""
+    texts = sum(len(document.text.encode("utf-8", "surrogatepass")) for document in documents)
+    return n_passages * (4 * dim + _RECORD_BYTES) + int(_BYTES_PER_TEXT_BYTE * texts)
 
 
 def _embed(

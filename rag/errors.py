@@ -4,6 +4,7 @@ RagError                    the state of the world is wrong; ``str(error)`` says
 ├── CorpusError             a document (or the whole corpus) cannot be read; carries ``path`` and ``reason``
 ├── IndexNotFoundError      there is no index at that place
 ├── IndexFormatError        the index is damaged, or of another format version
+│   └── IndexCorruptError   a file of it is missing or damaged; carries ``path`` and ``reason``
 ├── IndexMismatchError      the index was built with another embedder than the one loaded
 ├── IndexLockedError        another process is building this index
 ├── BuildCancelledError     a build was ended on request; the index is as it was before
@@ -47,6 +48,22 @@ class IndexNotFoundError(RagError):
 
 class IndexFormatError(RagError):
     """The index is damaged, or was written in another format version."""
+
+
+class IndexCorruptError(IndexFormatError):
+    """A file of the index is missing, damaged, or not its own.
+
+    Args:
+        path: The file or folder at fault.
+        reason: What is wrong with it, without the path: ``"is missing"``.
+    """
+
+    remedy = "Restore the previous index: rag rollback, or rebuild it: rag build"
+
+    def __init__(self, path: Path, reason: str) -> None:
+        self.path = path
+        self.reason = reason
+        super().__init__(f"{path} {reason}. {self.remedy}")
 
 
 class IndexMismatchError(RagError):

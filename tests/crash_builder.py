@@ -1,13 +1,20 @@
-"""A process that forks builders on demand, so that test_crash.py can start and kill many of them quickly.
+"""A process that forks builders on demand, so that tests/reliability can start and kill many of them quickly.
 
 Run as a script: ``crash_builder.py CORPUS_DIR INDEX_DIR``. Each line on stdin is one order; each builder says on
-stdout ``PID EVENT...``, one line an event.
+stdout ``PID EVENT...``, one line an event. The orders:
+
+full N, plain N     build edition N, N + 1, ... until killed; plain reads the documents in the builder's own process
+once GATE           build once when GATE/go is there, and wait within the build for GATE/release; plain
+lockless GATE       the same without a lock, a known-bad builder
+quiet GATE          build once when GATE/go is there, and say nothing until the end; plain
+limited N           build once with N descriptors left
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import sys
 import tempfile
 import time
@@ -18,7 +25,8 @@ from conftest import HashEmbedder
 from rag import builder
 from rag.builder import build_index
 from rag.datatypes import Document
-from rag.errors import RagError
+from rag.errors import CorpusError
+from rag.store import index_store
 
 N_DOCUMENTS = 3
 
@@ -46,7 +54,10 @@ class PlainLoader:
         pass
 
     def load(self, path: Path, doc_id: str) -> Document:
-        data = path.read_bytes()
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise CorpusError(path, f"cannot be opened ({error.strerror})") from error
         return Document(doc_id, doc_id, data.decode(), "en", hashlib.sha256(data).hexdigest())
 
 
@@ -66,20 +77,47 @@ def build_forever(corpus: Path, index_dir: Path, edition: int) -> None:
         edition += 1
 
 
-def build_once(corpus: Path, index_dir: Path, gate: Path) -> None:
-    """Build when the gate opens; the one that gets the lock waits in its build until ``release`` lies there."""
-
-    def wait(step):
-        while not (gate / "release").exists():
-            time.sleep(0.001)
-
-    say("ready")
-    while not (gate / "go").exists():
+def wait_for(path: Path) -> None:
+    while not path.exists():
         time.sleep(0.001)
+
+
+def build_once(corpus: Path, index_dir: Path, progress=None) -> None:
     try:
-        say("committed", build_index(corpus, index_dir, embedder=HashEmbedder(), progress=wait).generation)
-    except RagError as error:
-        say(type(error).__name__, str(error))
+        say("committed", build_index(corpus, index_dir, embedder=HashEmbedder(), progress=progress).generation)
+    except Exception as error:
+        say(type(error).__name__, str(error).replace("\n", "\\n"))
+
+
+class NoLock:
+    """Locks nothing."""
+
+    def __init__(self, path, **options):
+        pass
+
+    def acquire(self):
+        pass
+
+    release = acquire
+
+
+def obey(order: str, argument: str, corpus: Path, index_dir: Path) -> None:
+    if order != "full":
+        builder.DocumentLoader = PlainLoader
+    if order in ("full", "plain"):
+        build_forever(corpus, index_dir, int(argument))
+    elif order == "limited":
+        spare = os.open("/", os.O_RDONLY)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (spare + int(argument),) * 2)
+        os.close(spare)
+        build_once(corpus, index_dir)
+    else:
+        gate = Path(argument)
+        if order == "lockless":
+            index_store.FileLock = NoLock
+        say("ready")
+        wait_for(gate / "go")
+        build_once(corpus, index_dir, None if order == "quiet" else lambda step: wait_for(gate / "release"))
 
 
 def main() -> None:
@@ -93,12 +131,7 @@ def main() -> None:
         order, argument = line.split()
         if os.fork() == 0:
             os.close(0)
-            if order != "once":
-                if order == "plain":
-                    builder.DocumentLoader = PlainLoader
-                build_forever(corpus, index_dir, int(argument))
-            else:
-                build_once(corpus, index_dir, Path(argument))
+            obey(order, argument, corpus, index_dir)
             os._exit(0)
     while True:
         try:

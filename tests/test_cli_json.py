@@ -18,7 +18,7 @@ ONE_OBJECT = {
     "search welcome --index-dir {}/index": {"query", "language", "hits"},
     "ask welcome --index-dir {}/index": {"question", "answer", "citations"},
     "eval {}/questions.jsonl --index-dir {}/index": {"overall", "pairs"},
-    "verify --index-dir {}/index": {"index_dir", "generation", "problems"},
+    "verify --index-dir {}/index": {"index_dir", "generation", "problems", "standing"},
     "doctor --index-dir {}/index": {"python", "machine", "seconds", "network", "problems"},
     "bundle {}/b.tar.gz --no-wheels --index-dir {}/index": {"path", "bytes", "files", "sanad", "wheels"},
     "add --refresh --corpus-dir {}/corpus": {"added", "updated", "unchanged", "failed", "pages", "seconds"},

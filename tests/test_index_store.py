@@ -12,41 +12,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from drafts import TEXTS, make_draft
 
-from rag.datatypes import Document, Heading, Page, Passage
+from rag.datatypes import Heading
 from rag.errors import IndexFormatError, IndexLockedError, IndexNotFoundError, RagError
-from rag.store import Bm25Index, Draft, IndexStore, VectorIndex, fsio, index_store
+from rag.store import Bm25Index, Draft, IndexStore, fsio, index_store
 from rag.store.manifest import Manifest
-
-TEXTS = {
-    "ar/دليل.md": "التسويق الرقميّ\nإعلاناتٌ مدفوعة ٤٤٫٧٪ 🙂 وحملات",
-    "en/guide.md": "Guide\nA paid campaign has a budget.\u2028Second line e\u0301",
-    "odd.txt": "lone \ud800 surrogate, tab\tand \u202e mark",
-}
-
-
-def make_draft(embedder, *, texts=TEXTS, stamp=""):
-    documents, passages, inputs = [], [], []
-    for doc_id, text in sorted(texts.items()):
-        text += stamp
-        language = "ar" if doc_id.startswith("ar") else "en"
-        heading = Heading(text[:5], 1, 0, 5)
-        pages = (Page(1, 0, 9), Page(2, 9, len(text)))
-        documents.append(Document(doc_id, f"T {doc_id}", text, language, "0" * 64, (heading,), pages, ("guessed",)))
-        for start, end in ((0, 9), (9, len(text))):
-            page = 1 if start == 0 else None
-            passages.append(Passage(doc_id, start, end, text[start:end], language, f"T {doc_id}", (text[:5],), page))
-            inputs.append(f"{doc_id} {start}")
-    vectors = VectorIndex.build(embedder.encode_passages([passage.text for passage in passages]))
-    bm25 = {}
-    for language in ("ar", "en"):
-        rows = [row for row, passage in enumerate(passages) if passage.language == language]
-        lists = [passages[row].text.split() for row in rows]
-        bm25[language] = (Bm25Index.build(lists), np.array(rows, dtype=np.int64))
-    settings = {"max_tokens": 64}
-    return Draft(
-        documents, passages, inputs, vectors, bm25, embedder.fingerprint, settings, {"timeout_s": 1.5}, {"loading": "x"}
-    )
 
 
 @pytest.fixture
@@ -431,10 +402,10 @@ def test_a_disk_that_is_too_small_is_refused_before_anything_is_written(store, d
     [
         (errno.ENOSPC, r"no space left: the new index needs [\d,]+ bytes, [\d,]+ bytes are free"),
         (errno.EDQUOT, "no space left"),
-        (errno.EROFS, "cannot be written: Read-only file system. Give yourself write permission there, or choose"),
+        (errno.EROFS, "cannot be written: Read-only file system. .* Mount the disk for writing, or choose"),
         (errno.EACCES, "cannot be written: Permission denied"),
         (errno.EIO, "cannot be written: Input/output error. The index that was there is untouched"),
-        (errno.EMFILE, "cannot be written: Too many open files"),
+        (errno.EMFILE, r"cannot be written: Too many open files.*Raise the limit \(ulimit -n\)"),
     ],
 )
 def test_a_failed_write_is_one_clear_error(store, draft, monkeypatch, number, message):

@@ -88,8 +88,10 @@ def _examine_index(index_dir: str, report: dict[str, Any]) -> None:
 
     store = IndexStore(Path(index_dir))
     try:
+        found = store.verify()
+        if found:
+            report["problems"] += [*found, store.standing()]
         report["generation"] = store.current_name()
-        report["problems"] += store.verify()
         manifest = store.open(report["generation"]).manifest
     except RagError as error:
         report["problems"].append(str(error))

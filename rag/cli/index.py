@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from pathlib import Path
 
 from rag.cli.terminal import print_json, print_note
+from rag.errors import RagError
 
 
 def run_verify(args: argparse.Namespace) -> int:
@@ -13,13 +15,20 @@ def run_verify(args: argparse.Namespace) -> int:
     from rag.store import IndexStore
 
     store = IndexStore(Path(args.index_dir))
-    problems = store.verify()
+    problems, standing = store.verify(), store.standing()
+    live = None
+    with suppress(RagError):
+        live = store.current_name()
     if args.json:
-        print_json({"index_dir": args.index_dir, "generation": store.current_name(), "problems": problems})
+        print_json({"index_dir": args.index_dir, "generation": live, "problems": problems, "standing": standing})
     elif not problems:
-        print(f"{args.index_dir}/{store.current_name()}: every file is whole")
+        print(f"{args.index_dir}/{live}: every file is whole")
     for problem in problems:
         print_note(f"error: {problem}")
+    if problems:
+        print_note(standing)
+    elif live != (newest := store.generations()[-1]):
+        print_note(f"{newest} is newer than {live}, after a rollback or a build that was cut off; rag build removes it")
     return 1 if problems else 0
 
 

@@ -14,7 +14,7 @@ from rag.config import RetrievalConfig
 from rag.datatypes import Hit
 from rag.dictionary import default_dictionary
 from rag.embedder import Embedder
-from rag.errors import RagError
+from rag.errors import IndexFormatError, IndexMismatchError, RagError
 from rag.fusion import default_weights
 from rag.retriever.snapshot import Encoder, SearchOptions, Snapshot
 from rag.store import Generation, IndexStore
@@ -44,8 +44,8 @@ class Retriever:
         self._lock = threading.Lock()
         self._looked_at = time.monotonic()
         # What CURRENT named when it was last followed; the generation in use is another where that one is damaged.
-        self._followed = generation.name
-        self._problem = ""
+        self._followed = "" if generation.warning else generation.name
+        self._problem = generation.warning
         self._snapshot: Snapshot | None = self._snapshot_of(generation, embedder)
 
     @classmethod
@@ -111,6 +111,14 @@ class Retriever:
         if embedder is None:
             raise self._closed()
         return embedder
+
+    @property
+    def warning(self) -> str | None:
+        """Return why answers do not come from the generation that is meant to be live; None where they do.
+
+        One sentence with its remedy, such as a damaged file. It is as old as the last look at the index.
+        """
+        return self._problem
 
     def snapshot(self) -> Snapshot:
         """Return search in one generation that stays as it is; take one for all the steps of an answer.
@@ -203,17 +211,23 @@ class Retriever:
         """Swap in the generation that CURRENT names, if it is another and can be loaded."""
         if self._snapshot is None or self._embedder is None:
             return
+        name = self._followed
         try:
             name = self._store.current_name()
             if name != self._followed:
-                self._followed = name  # tried once, whatever comes of it
-                self._snapshot = self._snapshot_of(self._store.open(name), self._embedder)
-                logger.info("%s: now serving %s", self._store.index_dir, name)
-            self._problem = ""
+                generation = self._store.open_current(fallback=False)  # builds may go by meanwhile
+                self._snapshot = self._snapshot_of(generation, self._embedder)
+                self._followed, self._problem = generation.name, None
+                logger.info("%s: now serving %s", self._store.index_dir, generation.name)
+            elif name == self._snapshot.generation.name:
+                self._problem = self._snapshot.generation.warning
         except RagError as error:
-            if str(error) != self._problem:
-                logger.warning("%s. Still serving %s", error, self._snapshot.generation.name)
-            self._problem = str(error)
+            if isinstance(error, IndexFormatError | IndexMismatchError):
+                self._followed = name  # it stays as it is; anything else, such as a lack of descriptors, may pass
+            problem = f"{error}. Still serving {self._snapshot.generation.name}"
+            if problem != self._problem:
+                logger.warning("%s", problem)
+            self._problem = problem
 
     def _snapshot_of(self, generation: Generation, embedder: Encoder) -> Snapshot:
         return Snapshot(

@@ -14,10 +14,12 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
-from rag.errors import RagError
+from rag.errors import IndexCorruptError, RagError
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-_NOT_ALLOWED = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+_NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM})
+_NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
+_DESCRIPTOR_REMEDY = "Raise the limit (ulimit -n) or end other programs, then try again"
 
 
 def sha256_hex(data: bytes | memoryview) -> str:
@@ -72,10 +74,11 @@ def make_folder(path: Path) -> None:
     sync_folder(path.parent)
 
 
-def rename_folder(source: Path, target: Path) -> None:
-    """Rename a folder within its parent and wait until the new name is on disk. Raises OSError."""
+def rename_folder(source: Path, target: Path) -> Path:
+    """Rename a folder within its parent and wait until the new name is on disk; return it. Raises OSError."""
     os.rename(source, target)
     sync_folder(target.parent)
+    return target
 
 
 def replace_file(path: Path, data: bytes) -> None:
@@ -90,7 +93,9 @@ def replace_file(path: Path, data: bytes) -> None:
 def remove(path: Path) -> None:
     """Remove a file, or a folder with all that is in it; nothing there is no error. Raises OSError."""
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
+        for entry in path.iterdir():
+            remove(entry)
+        os.rmdir(path)
     else:
         with suppress(FileNotFoundError):
             os.unlink(path)
@@ -99,6 +104,34 @@ def remove(path: Path) -> None:
 def free_bytes(folder: Path) -> int:
     """Return how many bytes an ordinary user may still write to the disk that holds ``folder``. Raises OSError."""
     return shutil.disk_usage(folder).free
+
+
+def no_space(folder: Path, needed: int | None, free: int | None) -> RagError:
+    """Return the RagError that tells a user how many bytes a build needs and how many are free, where known."""
+    want = "" if needed is None else f"the new index needs {needed:,} bytes, "
+    left = "the disk does not say how many bytes are free" if free is None else f"{free:,} bytes are free"
+    return RagError(
+        f"{folder}: no space left: {want}{left}. The index that was there is untouched. "
+        "Free some space and build again: rag build"
+    )
+
+
+def read_error(error: OSError, path: Path) -> RagError:
+    """Return the error for a file of the index that could not be read.
+
+    An `IndexCorruptError` where the file is missing or its disk fails; a plain RagError where only the way to it is
+    barred, which says nothing of the file: no other generation may stand in for it, and none may be thrown away.
+    """
+    reason = error.strerror or str(error)
+    if isinstance(error, FileNotFoundError):
+        return IndexCorruptError(path, "is missing")
+    if error.errno in _NO_DESCRIPTOR:
+        return RagError(f"{path} cannot be read: {reason}. {_DESCRIPTOR_REMEDY}")
+    if error.errno in _NOT_ALLOWED:
+        return RagError(f"{path} cannot be read: {reason}. Give yourself permission to read it")
+    if error.errno == errno.ENOMEM:
+        return RagError(f"{path} cannot be read: {reason}. End other programs, then try again")
+    return IndexCorruptError(path, f"cannot be read: {reason}")
 
 
 def write_error(error: OSError, folder: Path, *, needed: int | None = None) -> RagError:
@@ -110,21 +143,15 @@ def write_error(error: OSError, folder: Path, *, needed: int | None = None) -> R
         needed: Bytes that the whole write needs, where known.
     """
     if error.errno in _NO_SPACE:
-        try:
-            free = f"{free_bytes(folder):,} bytes are free"
-        except OSError:
-            free = "the disk does not say how many bytes are free"
-        want = "" if needed is None else f"the new index needs {needed:,} bytes, "
-        return RagError(
-            f"{folder}: no space left: {want}{free}. The index that was there is untouched. "
-            "Free some space and build again: rag build"
-        )
+        free = None
+        with suppress(OSError):
+            free = free_bytes(folder)
+        return no_space(folder, needed, free)
+    reason = f"{folder} cannot be written: {error.strerror or error}. The index that was there is untouched."
+    if error.errno in _NO_DESCRIPTOR:
+        return RagError(f"{reason} {_DESCRIPTOR_REMEDY}")
+    if error.errno == errno.EROFS:
+        return RagError(f"{reason} Mount the disk for writing, or choose another folder with --index-dir")
     if error.errno in _NOT_ALLOWED:
-        return RagError(
-            f"{folder} cannot be written: {error.strerror}. Give yourself write permission there, "
-            "or choose another folder with --index-dir"
-        )
-    return RagError(
-        f"{folder} cannot be written: {error.strerror or error}. The index that was there is untouched. "
-        "Check the disk, or choose another folder with --index-dir"
-    )
+        return RagError(f"{reason} Give yourself write permission there, or choose another folder with --index-dir")
+    return RagError(f"{reason} Check the disk, or choose another folder with --index-dir")

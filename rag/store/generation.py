@@ -21,9 +21,9 @@ from safetensors.numpy import load as load_arrays
 from safetensors.numpy import save as save_arrays
 
 from rag.datatypes import Document, Heading, Page, Passage
-from rag.errors import IndexFormatError
+from rag.errors import IndexCorruptError, IndexFormatError
 from rag.store.bm25 import Bm25Index
-from rag.store.manifest import REMEDY, Manifest, read_checked, read_manifest
+from rag.store.manifest import Manifest, read_checked, read_manifest
 from rag.store.vectors import VectorIndex
 
 VECTORS_FILE = "vectors.faiss"
@@ -127,6 +127,7 @@ def load_generation(folder: Path) -> Generation:
     Raises:
         IndexFormatError: A file is missing, damaged, of another format version or of another generation; the
             message names it and the remedy.
+        RagError: A file may be whole but cannot be read; see `fsio.read_error`.
     """
     manifest = read_manifest(folder)
     files = {name: read_checked(folder, name, entry) for name, entry in manifest.files.items()}
@@ -147,12 +148,12 @@ def load_generation(folder: Path) -> Generation:
             bm25[language] = (Bm25Index.from_arrays(arrays), arrays["passages"])
         name = CALIBRATION_FILE
         calibration = json.loads(files[name]) if name in files else None
-    except (ValueError, KeyError, TypeError, SafetensorError, IndexFormatError) as error:
-        raise IndexFormatError(f"{folder / name} cannot be understood: {error!r}. {REMEDY}") from error
+    except (ValueError, LookupError, TypeError, AttributeError, SafetensorError, IndexFormatError) as error:
+        raise IndexCorruptError(folder / name, f"cannot be understood: {error!r}") from error
     found = {"documents": len(documents), "passages": len(passages), "dim": vectors.dim}
     if found != dict(manifest.counts) or len(vectors) != len(passages):
-        raise IndexFormatError(
-            f"{folder} holds {found} and {len(vectors)} vectors, its manifest says {dict(manifest.counts)}. {REMEDY}"
+        raise IndexCorruptError(
+            folder, f"holds {found} and {len(vectors)} vectors, its manifest says {dict(manifest.counts)}"
         )
     return Generation(
         name=folder.name,

@@ -22,12 +22,11 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from rag.errors import IndexFormatError, IndexLockedError, IndexNotFoundError, RagError
+from rag.errors import IndexCorruptError, IndexFormatError, IndexLockedError, IndexNotFoundError, RagError
 from rag.store import fsio
 from rag.store.generation import Draft, Generation, load_generation
 from rag.store.manifest import (
     MANIFEST_FILE,
-    REMEDY,
     FileEntry,
     Manifest,
     NewerFormatError,
@@ -41,6 +40,7 @@ LOCK_FILE = ".lock"
 _NAME = re.compile(r"gen-\d{6,12}")
 _OPEN_ATTEMPTS = 5
 _FOLDER_OVERHEAD_BYTES = 64 * 1024
+_PICKLES = frozenset({".pkl", ".pickle"})
 
 logger = logging.getLogger(__name__)
 
@@ -71,20 +71,21 @@ class IndexStore:
 
         Raises:
             IndexNotFoundError: There is no index in the folder.
-            IndexFormatError: ``CURRENT`` is missing beside generations, or does not hold a generation's name.
+            IndexCorruptError: ``CURRENT`` is missing beside generations, or does not hold a generation's name.
+            RagError: ``CURRENT`` may be whole but cannot be read; see `fsio.read_error`.
         """
         path = self.index_dir / CURRENT_FILE
         try:
             data = fsio.read_file(path)
         except (FileNotFoundError, NotADirectoryError) as error:
             if self.generations():
-                raise IndexFormatError(f"{path} is missing. {REMEDY}") from error
-            raise IndexNotFoundError(f"{self.index_dir} holds no index. Build it: rag build") from error
+                raise IndexCorruptError(path, "is missing") from error
+            raise self._no_index() from error
         except OSError as error:
-            raise IndexFormatError(f"{path} cannot be read: {error.strerror}. {REMEDY}") from error
+            raise fsio.read_error(error, path) from error
         name = data.decode("ascii", "replace").removesuffix("\n")
         if not _NAME.fullmatch(name):
-            raise IndexFormatError(f"{path} is damaged: {name[:40]!r} names no generation. {REMEDY}")
+            raise IndexCorruptError(path, f"is damaged: {name[:40]!r} names no generation")
         return name
 
     def open(self, name: str) -> Generation:
@@ -92,10 +93,11 @@ class IndexStore:
 
         Raises:
             IndexFormatError: It is missing, damaged, or of another format version.
+            RagError: It may be whole but cannot be read; see `fsio.read_error`.
         """
         folder = self.index_dir / name
         if not folder.is_dir():
-            raise IndexFormatError(f"{folder} is missing. {REMEDY}")
+            raise IndexCorruptError(folder, "is missing")
         return load_generation(folder)
 
     def open_current(self, *, fallback: bool = True) -> Generation:
@@ -109,30 +111,14 @@ class IndexStore:
             IndexNotFoundError: There is no index in the folder.
             IndexFormatError: It is damaged, with no intact generation to fall back to; or it was made by a program
                 with a newer format, which is never passed over in silence.
+            RagError: It may be whole but cannot be read; see `fsio.read_error`.
         """
-        name = ""
-        for _ in range(_OPEN_ATTEMPTS):
-            try:
-                name = self.current_name()
-                return self.open(name)
-            except NewerFormatError:
-                raise
-            except IndexFormatError as error:
-                failure = error
-                with suppress(RagError):
-                    if self.current_name() != name:
-                        continue  # a builder moved on and collected the generation while it was being read
-                break
-        if fallback:
-            for other in self._fallbacks(name):
-                try:
-                    generation = self.open(other)
-                except IndexFormatError:
-                    continue
-                warning = f"{failure}. Answers come from {other} meanwhile"
-                logger.warning("%s", warning)
-                return replace(generation, warning=warning)
-        raise failure
+        generation, failure = self._find(fallback=fallback)
+        if failure is None:
+            return generation
+        warning = f"{failure}. Answers come from {generation.name} meanwhile"
+        logger.warning("%s", warning)
+        return replace(generation, warning=warning)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -158,13 +144,29 @@ class IndexStore:
             self._locked = True
             with suppress(OSError):  # the process id is a courtesy, the lock is held without it
                 path.write_text(f"{os.getpid()}\n", encoding="ascii")
-            self._remove([entry for entry in self.index_dir.iterdir() if entry.name.endswith(".tmp")])
+            self._remove_leftovers()
             yield
         finally:
             self._locked = False
             with suppress(OSError):
                 os.truncate(path, 0)
             lock.release()
+
+    def check_space(self, estimate: int) -> None:
+        """Refuse a build that may not fit, before any work is spent on it.
+
+        Args:
+            estimate: Bytes that the new generation will take, about; twice that must be free.
+
+        Raises:
+            RagError: Less is free; the message has the bytes needed and free. Or the disk cannot be asked.
+        """
+        try:
+            free = fsio.free_bytes(self.index_dir)
+        except OSError as error:
+            raise fsio.write_error(error, self.index_dir, needed=2 * estimate) from error
+        if free < 2 * estimate:
+            raise fsio.no_space(self.index_dir, 2 * estimate, free)
 
     def write_generation(self, draft: Draft, *, progress: Callable[[int, int, str], None] | None = None) -> str:
         """Write a new generation, make it the live one, and collect all but it and the one before it.
@@ -197,10 +199,7 @@ class IndexStore:
         try:
             free = fsio.free_bytes(self.index_dir)
             if free < needed:
-                raise RagError(
-                    f"{self.index_dir}: no space left: the new index needs {needed:,} bytes, {free:,} bytes are free. "
-                    "The index that was there is untouched. Free some space and build again: rag build"
-                )
+                raise fsio.no_space(self.index_dir, needed, free)
             fsio.make_folder(temporary)
             for done, (file_name, data) in enumerate(files.items()):
                 if progress is not None:
@@ -232,7 +231,7 @@ class IndexStore:
             IndexLockedError: A builder is at work.
         """
         if not self.generations():
-            raise IndexNotFoundError(f"{self.index_dir} holds no index. Build it: rag build")
+            raise self._no_index()
         with self.lock():
             names = self.generations()
             with suppress(RagError):
@@ -258,8 +257,12 @@ class IndexStore:
         try:
             current = self.current_name()
             if current not in names:
-                problems.append(f"{self.index_dir / CURRENT_FILE} names {current}, which is missing. {REMEDY}")
-        except IndexFormatError as error:
+                problems.append(
+                    str(IndexCorruptError(self.index_dir / CURRENT_FILE, f"names {current}, which is missing"))
+                )
+        except IndexNotFoundError:
+            raise
+        except RagError as error:
             problems.append(str(error))
         for name in names:
             try:
@@ -268,9 +271,60 @@ class IndexStore:
                 problems.extend(
                     f"{self.index_dir / name / stray} is no part of the index. Remove it" for stray in strays
                 )
-            except IndexFormatError as error:
+            except RagError as error:
                 problems.append(str(error))
         return problems
+
+    def standing(self) -> str:
+        """Return in one sentence what a reader gets that opens the index now, and the remedy where that is not right.
+
+        Raises:
+            IndexNotFoundError: There is no index in the folder.
+        """
+        try:
+            generation, failure = self._find(fallback=True)
+        except NewerFormatError as error:
+            return str(error)
+        except IndexFormatError:
+            return f"no generation in {self.index_dir} is intact. Rebuild the index: rag build"
+        if failure is None:
+            return f"{self.index_dir / generation.name} answers"
+        return (
+            f"{self.index_dir / generation.name} answers meanwhile. Make it the live one: rag rollback, "
+            "or build what is missing: rag build"
+        )
+
+    def _no_index(self) -> IndexNotFoundError:
+        pickles: list[str] = []
+        with suppress(OSError):
+            pickles = sorted(entry.name for entry in self.index_dir.iterdir() if entry.suffix in _PICKLES)
+        if pickles:
+            return IndexNotFoundError(
+                f"{self.index_dir} holds no index but {pickles[0]}, a pickle, which may run code and is never opened. "
+                "Build an index from the documents: rag build"
+            )
+        return IndexNotFoundError(f"{self.index_dir} holds no index. Build it: rag build")
+
+    def _find(self, *, fallback: bool) -> tuple[Generation, IndexFormatError | None]:
+        """Return what `open_current` does, and why it is not the live generation."""
+        name = ""
+        for _ in range(_OPEN_ATTEMPTS):
+            try:
+                name = self.current_name()
+                return self.open(name), None
+            except NewerFormatError:
+                raise
+            except IndexFormatError as error:
+                failure = error
+                with suppress(RagError):
+                    if self.current_name() != name:
+                        continue  # a builder moved on and collected the generation while it was being read
+                break
+        if fallback:
+            for other in self._fallbacks(name):
+                with suppress(RagError):
+                    return self.open(other), failure
+        raise failure
 
     def _fallbacks(self, name: str) -> list[str]:
         others = [other for other in reversed(self.generations()) if other != name]
@@ -291,11 +345,13 @@ class IndexStore:
     def _is_worth_keeping(self, name: str) -> bool:
         try:
             read_manifest(self.index_dir / name)
+            return self._is_intact(name)
         except NewerFormatError:
             return True  # another version of the program may read it
         except IndexFormatError:
             return False
-        return self._is_intact(name)
+        except RagError:
+            return True  # it could not be looked at
 
     def _discard(self, temporary: Path, target: Path) -> None:
         """Remove an unfinished generation, unless it went live before the failure."""
@@ -311,9 +367,18 @@ class IndexStore:
         previous = next((other for other in others if self._is_worth_keeping(other)), None)
         self._remove([self.index_dir / other for other in others if other != previous])
 
+    def _remove_leftovers(self) -> None:
+        try:
+            leftovers = [entry for entry in self.index_dir.iterdir() if entry.name.endswith(".tmp")]
+        except OSError as error:
+            raise fsio.write_error(error, self.index_dir) from error
+        self._remove(leftovers)
+
     def _remove(self, paths: list[Path]) -> None:
         for path in paths:
             try:
+                if _NAME.fullmatch(path.name) and path.is_dir():
+                    path = fsio.rename_folder(path, path.with_name(f"{path.name}.tmp"))  # never half a generation
                 fsio.remove(path)
             except OSError as error:
                 logger.warning("%s cannot be removed: %s", path, error.strerror)

@@ -14,19 +14,18 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from rag.errors import IndexFormatError
+from rag.errors import IndexCorruptError, IndexFormatError
 from rag.store import fsio
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
-REMEDY = "Restore the previous index: rag rollback, or rebuild it: rag build"
 
 _SEAL = re.compile(rb'  "sha256": "([0-9a-f]{64})"\n\}\n\Z')
 _SEAL_LENGTH = len('  "sha256": ""\n}\n') + 64
 
 
 class NewerFormatError(IndexFormatError):
-    """The generation is of a format version that this program does not know."""
+    """The generation is of a later format version than this program knows; a later program may read it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,32 +78,42 @@ class Manifest:
             path: Where they come from, for the messages.
 
         Raises:
-            IndexFormatError: A byte was changed or is missing; or NewerFormatError, a subclass, for another
-                format version.
+            IndexCorruptError: A byte was changed or is missing.
+            NewerFormatError: It is of a later format version. One that has a seal is asked for it first, so that a
+                damaged version number is not taken for a later one.
+            IndexFormatError: It is of a format version that never was.
         """
         try:
             record = json.loads(data)
         except (ValueError, RecursionError) as error:
-            raise IndexFormatError(f"{path} is damaged: it is not JSON. {REMEDY}") from error
+            raise IndexCorruptError(path, "is damaged: it is not JSON") from error
         version = record.get("format_version") if isinstance(record, dict) else None
-        if isinstance(version, int) and version != FORMAT_VERSION:
+        seal = _SEAL.search(data)
+        is_whole = seal is not None and fsio.sha256_hex(data[:-_SEAL_LENGTH]) == seal[1].decode("ascii")
+        if isinstance(version, int) and version > FORMAT_VERSION and (is_whole or seal is None):
             raise NewerFormatError(
                 f"{path} has format version {version}, this program reads {FORMAT_VERSION}. "
-                "It was made by another version of sanad: upgrade sanad, or rebuild the index: rag build"
+                "It was made by a newer version of sanad: upgrade sanad, or rebuild the index: rag build"
             )
-        seal = _SEAL.search(data)
-        if seal is None or fsio.sha256_hex(data[:-_SEAL_LENGTH]) != seal[1].decode("ascii"):
-            raise IndexFormatError(f"{path} is damaged: its checksum does not match. {REMEDY}")
+        if not is_whole:
+            raise IndexCorruptError(path, "is damaged: its checksum does not match")
+        if version != FORMAT_VERSION:
+            raise IndexFormatError(
+                f"{path} has format version {version!r}, which this program does not know. Rebuild the index: rag build"
+            )
         try:
             return cls(**_members(record))
-        except (TypeError, KeyError, ValueError) as error:
-            raise IndexFormatError(f"{path} is damaged: {error}. {REMEDY}") from error
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise IndexCorruptError(path, f"is damaged: {error}") from error
 
 
 def _members(record: dict[str, Any]) -> dict[str, Any]:
     names = {item.name for item in fields(Manifest)}
     members = {name: record[name] for name in names}
     members["files"] = {name: FileEntry(**entry) for name, entry in record["files"].items()}
+    for name in members["files"]:
+        if not name or Path(name).name != name:
+            raise ValueError(f"{name!r} is no name of a file in its folder")
     return members
 
 
@@ -113,17 +122,12 @@ def read_manifest(folder: Path) -> Manifest:
 
     Raises:
         IndexFormatError: It is missing, damaged, of another format version, or another generation's.
+        RagError: It may be whole but cannot be read; see `fsio.read_error`.
     """
     path = folder / MANIFEST_FILE
-    try:
-        data = fsio.read_file(path)
-    except FileNotFoundError as error:
-        raise IndexFormatError(f"{path} is missing. {REMEDY}") from error
-    except OSError as error:
-        raise IndexFormatError(f"{path} cannot be read: {error.strerror}. {REMEDY}") from error
-    manifest = Manifest.from_bytes(data, path=path)
+    manifest = Manifest.from_bytes(_read(path), path=path)
     if manifest.generation != folder.name:
-        raise IndexFormatError(f"{path} belongs to {manifest.generation}, not to {folder.name}. {REMEDY}")
+        raise IndexCorruptError(path, f"belongs to {manifest.generation}, not to {folder.name}")
     return manifest
 
 
@@ -131,17 +135,20 @@ def read_checked(folder: Path, name: str, entry: FileEntry) -> bytes:
     """Return the bytes of one file of a generation, after length and sha256 were found right.
 
     Raises:
-        IndexFormatError: The file is missing, cut, changed or unreadable; the message names it and the remedy.
+        IndexCorruptError: The file is missing, cut, changed or lies on a failing disk.
+        RagError: It may be whole but cannot be read; see `fsio.read_error`.
     """
     path = folder / name
-    try:
-        data = fsio.read_file(path)
-    except FileNotFoundError as error:
-        raise IndexFormatError(f"{path} is missing. {REMEDY}") from error
-    except OSError as error:
-        raise IndexFormatError(f"{path} cannot be read: {error.strerror}. {REMEDY}") from error
+    data = _read(path)
     if len(data) != entry.bytes:
-        raise IndexFormatError(f"{path} is damaged: it has {len(data):,} bytes, not {entry.bytes:,}. {REMEDY}")
+        raise IndexCorruptError(path, f"is damaged: it has {len(data):,} bytes, not {entry.bytes:,}")
     if fsio.sha256_hex(data) != entry.sha256:
-        raise IndexFormatError(f"{path} is damaged: its checksum does not match. {REMEDY}")
+        raise IndexCorruptError(path, "is damaged: its checksum does not match")
     return data
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return fsio.read_file(path)
+    except OSError as error:
+        raise fsio.read_error(error, path) from error

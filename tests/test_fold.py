@@ -160,6 +160,7 @@ def test_ascii_only_loses_its_case(text):
         ("مرحبـــا", "مرحبا"),
         ("\ufee3\ufeae\ufea3\ufe92\ufe8e", "مرحبا"),
         ("\ufefb", "لا"),
+        ("\ufee3\ufe70\ufeae\ufe7e\ufeae\ufc60", "مرر"),  # signs that Unicode sets on a space of their own
         ("plain ½ … café", "plain ½ … café"),
         ("\ud800\x00x", "  x"),
         ("ـ\u064e", ""),

@@ -383,7 +383,7 @@ def test_sentences_are_whole_wherever_the_pieces_are_cut():
     ]  # fmt: skip
     for width in (1, 2, 3, 7, 1000):
         pieces = [text[i : i + width] for i in range(0, len(text), width)]
-        assert list(whole_sentences(pieces)) == expected
+        assert [sentence for sentence in whole_sentences(pieces) if sentence] == expected
 
 
 @pytest.mark.parametrize(

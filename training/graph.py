@@ -1,6 +1,7 @@
-"""Write the ONNX graph of a BERT model beside the folder of its weights.
+"""Write the ONNX graph of a BERT model, or of the n-gram tower, beside the folder of its weights.
 
     python -m training.graph rag/models/embedder
+    python -m training.graph rag/models/embedder/ngrams
     python -m training.graph rag/models/reader
 
 The graph holds no weights: each of its tensors points into the safetensors files of the folder, so that nothing is
@@ -223,21 +224,15 @@ def ngrams(folder: Path) -> onnx.ModelProto:
     return helper.make_model(made, opset_imports=_OPSETS, ir_version=9, producer_name="sanad")
 
 
-def write_ngram_graph(folder: Path) -> Path:
-    """Write ``FOLDER.onnx`` beside the folder of the n-gram tower; return its path."""
-    path = folder.resolve().with_suffix(".onnx")
-    path.write_bytes(ngrams(folder).SerializeToString())
-    return path
-
-
 def write_graph(folder: Path) -> Path:
     """Write ``FOLDER.onnx`` beside a folder whose weights are in place; return its path."""
+    is_bert = "model_type" in json.loads((folder / "config.json").read_text("utf-8"))
     path = folder.resolve().with_suffix(".onnx")
-    path.write_bytes(bert(folder).SerializeToString())
+    path.write_bytes((bert if is_bert else ngrams)(folder).SerializeToString())
     return path
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("folder", type=Path, help="a transformers folder of a BERT model in safetensors")
+    parser.add_argument("folder", type=Path, help="holds config.json and safetensors")
     print(write_graph(parser.parse_args().folder))

@@ -35,14 +35,14 @@ import torch.nn.functional as F
 from safetensors.numpy import load_file as load_arrays
 from safetensors.numpy import save_file as save_arrays
 from safetensors.torch import load_file, save_file
+from sentence_transformers import SentenceTransformer
 from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors
 from torch import Tensor, nn
 
-from rag.embedder import Embedder
-from rag.text.fold import for_tokenizer
+from rag.text.fold import for_embedder
 from training.data import Pair
 from training.embedder import TASKS, build, contrast, log, measure_dev
-from training.graph import write_ngram_graph
+from training.graph import write_graph
 
 WIDTHS = {2: 0, 3: 1, 5: 2}  # tokens that a convolution sees -> how many of them lie to the left
 DIM, HIDDEN, FEATURES = 512, 256, 1280
@@ -151,7 +151,7 @@ class Ngrams(nn.Module):
 
     def pack(self, texts: Sequence[str], max_tokens: int) -> tuple[Tensor, Tensor]:
         """Return the tokens of all texts behind one another and the length of each."""
-        rows = [encoding.ids for encoding in self.tokenizer.encode_batch([for_tokenizer(text) for text in texts])]
+        rows = [encoding.ids for encoding in self.tokenizer.encode_batch([for_embedder(text) for text in texts])]
         rows = [ids if len(ids) <= max_tokens else [*ids[: max_tokens - 1], ids[-1]] for ids in rows]
         return torch.tensor([token for ids in rows for token in ids]), torch.tensor([len(ids) for ids in rows])
 
@@ -194,18 +194,25 @@ class Ngrams(nn.Module):
 
 
 class Both:
-    """The two towers side by side, as `rag.embedder` joins them; measured like one model."""
+    """The two towers side by side, as `rag.embedder` joins them; measured like one model.
 
-    def __init__(self, embedder: Embedder, ngrams: Ngrams, weight: float) -> None:
-        self._embedder, self._ngrams, self._weight = embedder, ngrams, weight
-        self._known: dict[str, Floats] = {}
+    Args:
+        folder: sentence-transformers reads the transformer tower alone from it.
+        ngrams: The other tower.
+    """
+
+    def __init__(self, folder: Path, ngrams: Ngrams) -> None:
+        self._first = SentenceTransformer(str(folder), device="cpu", model_kwargs={"dtype": "float32"})
+        self._ngrams = ngrams
+        self._known: dict[str, Tensor] = {}
 
     def encode(self, texts: Sequence[str]) -> Tensor:
-        """Return vectors whose inner product is the first tower's cosine plus the weighted one of the second."""
+        """Return vectors whose inner product is the sum of both cosines."""
         missing = [text for text in dict.fromkeys(texts) if text not in self._known]
-        self._known.update(zip(missing, self._embedder.encode_passages(missing), strict=True))
-        first = torch.from_numpy(np.stack([self._known[text] for text in texts]))
-        return torch.cat([first, self._weight**0.5 * self._ngrams.encode(texts)], dim=1)
+        if missing:
+            rows = self._first.encode(missing, normalize_embeddings=True, convert_to_tensor=True)
+            self._known.update(zip(missing, rows, strict=True))
+        return torch.cat([torch.stack([self._known[text] for text in texts]), self._ngrams.encode(texts)], dim=1)
 
 
 def kept_pieces(tokenizer: Tokenizer, counts: Counter[int], at_least: int) -> list[int]:
@@ -267,13 +274,13 @@ def train(args: argparse.Namespace) -> None:
         counts = Counter[int]()
         for found in joined.values():
             for batch in found:
-                texts = [for_tokenizer(text) for pair in batch for text in (pair.query, pair.passage)]
+                texts = [for_embedder(text) for pair in batch for text in (pair.query, pair.passage)]
                 for encoding in tokenizer.encode_batch(texts):
                     counts.update(encoding.ids)
         kept = kept_pieces(tokenizer, counts, args.seen)
         (args.run / "pieces.json").write_text(json.dumps([(piece, counts[piece]) for piece in kept]))
     network = load_network(args)
-    both = Both(Embedder.open(args.embedder), network, 1.0)
+    both = Both(args.embedder, network)
     dense = torch.optim.Adam(network.dense.parameters(), lr=args.lr, betas=(0.9, 0.98))
     rows = torch.optim.SparseAdam(network.table.parameters(), lr=args.lr_rows, betas=(0.9, 0.98))
     rng = np.random.default_rng(args.seed)
@@ -344,7 +351,7 @@ def finish(args: argparse.Namespace) -> None:
     (out / "meta.json").write_text((args.run / "meta.json").read_text("utf-8"), encoding="utf-8")
     for path in out.iterdir():
         path.chmod(0o644)
-    write_ngram_graph(out)
+    write_graph(out)
 
 
 def pack_rows(table: Floats) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.float16]]:

@@ -134,7 +134,7 @@ class Writer:
         said: list[str] = []
         stream = self._generator.stream(messages, max_new_tokens=self._config.max_answer_tokens, stop=stop)
         try:
-            for raw in whole_sentences(stream, is_ticking=True):
+            for raw in whole_sentences(stream):
                 if not raw:
                     yield ""
                     continue

@@ -59,12 +59,10 @@ def clean(sentence: str) -> str:
     return without_hidden(sentence).strip()
 
 
-def whole_sentences(pieces: Iterable[str], *, is_ticking: bool = False) -> Iterator[str]:
-    """Yield each sentence once the next one has begun, the last at the end.
+def whole_sentences(pieces: Iterable[str]) -> Iterator[str]:
+    """Yield each sentence once the next one has begun, the last at the end, and an empty text after each piece.
 
-    Args:
-        pieces: Of the text, however it is cut.
-        is_ticking: Yield an empty text after each piece too, so that who reads can turn away between sentences.
+    Whoever reads can turn away at an empty text, between two sentences.
     """
     pending = ""
     for piece in pieces:
@@ -75,8 +73,7 @@ def whole_sentences(pieces: Iterable[str], *, is_ticking: bool = False) -> Itera
             yield pending[slice(*spans[0])]
             pending = pending[spans[1][0] :]
             spans = split_sentences(pending)
-        if is_ticking:
-            yield ""
+        yield ""
     for start, end in split_sentences(pending):
         yield pending[start:end]
 

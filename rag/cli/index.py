@@ -15,7 +15,8 @@ def run_verify(args: argparse.Namespace) -> int:
     from rag.store import IndexStore
 
     store = IndexStore(Path(args.index_dir))
-    problems, standing = store.verify(), store.standing()
+    problems = store.verify()
+    standing = store.standing() if problems or args.json else ""  # it reads the index once more
     live = None
     with suppress(RagError):
         live = store.current_name()

@@ -337,7 +337,11 @@ class ChatService:
             "passages": len(generation.passages),
             "embedder": retriever.embedder.name,
         }
-        return found | ({"warning": self.index_warning()} if self.index_warning() else {})
+        if retriever.warning:  # which may name a path: this is answered without a login
+            found["warning"] = (
+                f"The newest index cannot be used, and {generation.name} answers in its place. rag verify says more."
+            )
+        return found
 
     def save_upload(self, name: str, data: bytes | BinaryIO, folder: str = "") -> SavedUpload:
         """Keep an uploaded file for the next rebuild; see ``rag.server.uploads.save_upload``.

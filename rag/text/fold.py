@@ -58,8 +58,8 @@ _JAMO: Final = range(0x1100, 0x1200)
 # Cyrillic short i written with a combining breve.
 _DECOMPOSED: Final = re.compile("[\u1100-\u1112][\u1161-\u1175][\u11a8-\u11c2]?|[иИіІ][\u0306\u0308]")
 _NEEDS_COMPOSING: Final = re.compile("[\u1161-\u1175\u0306\u0308]")
-_MARKS: Final = re.compile("[\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]+")
-_SHAPES: Final = re.compile("[\ufb50-\ufdff\ufe70-\ufefc]+")
+_MARKS: Final = re.compile("[\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed\ufc5e-\ufc63\ufe70-\ufe7f]+")
+_SHAPES: Final = re.compile("[\ufb50-\ufc5d\ufc64-\ufdff\ufe80-\ufefc]+")
 _FILLER: Final = "\u200b"  # dropped by the table, so that composing keeps the length
 
 

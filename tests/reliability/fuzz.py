@@ -6,7 +6,11 @@ it is written to the working directory; kept in ``fuzz_corpus/TARGET/`` it is ru
 
 from __future__ import annotations
 
+import importlib
+import io
+import random
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -178,21 +182,66 @@ def seeds(target: str) -> list[bytes]:
     return [words, b"\x01" + words.decode().encode("cp1256", "ignore"), b'{"format_version": 1, "files": {}}']
 
 
+def repacked(data: bytes, change: Callable[[bytes], bytes], choice: int) -> bytes:
+    """Return a zip archive with one of its files changed, and every checksum right; ``choice`` says which.
+
+    Flipped in the archive itself, a byte is nearly always one that the checksum finds before any parser is asked.
+
+    Raises:
+        zipfile.BadZipFile and others: It cannot be read.
+    """
+    packed = io.BytesIO()
+    with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        chosen = choice % max(1, len(archive.infolist()))
+        for number, entry in enumerate(archive.infolist()):
+            content = archive.read(entry)
+            target.writestr(entry.filename, change(content) if number == chosen else content, entry.compress_type)
+    return packed.getvalue()
+
+
+def mutated(data: bytes, max_bytes: int, seed: int) -> bytes:
+    """Change a package inside, three times in four; the package itself else."""
+    import atheris
+
+    noise = random.Random(seed)
+    if noise.randrange(4):
+        try:
+            changed = data[:1] + repacked(
+                data[1:], lambda content: atheris.Mutate(content, 2 * len(content) + 64), noise.randrange(1 << 16)
+            )
+        except Exception:  # no archive any more; zipfile raises whatever a broken one leads to
+            pass
+        else:
+            if len(changed) <= max_bytes:
+                return changed
+    return bytes(atheris.Mutate(data, max_bytes))
+
+
 def main(target: str, seconds: int, corpus: Path) -> None:
     """Fuzz one target for so many seconds."""
     import atheris
 
-    with atheris.instrument_imports(include=["rag"]):
+    libraries = ["docx", "markdown_it", "openpyxl", "pptx", "striprtf"]
+    with atheris.instrument_imports(include=["rag", *(libraries if target in ("loaders", "packages") else [])]):
         import rag.chunking
         import rag.loaders.archive
-        import rag.loaders.worker
-        import rag.store.manifest  # noqa: F401
+        import rag.server.uploads
+        import rag.store.manifest
+        import rag.web.names  # noqa: F401
+        from rag.loaders import worker
+
+        for parser in set(worker._PARSERS.values()) - {"pdf"}:  # else the first file would import them, unguided
+            importlib.import_module(f"rag.loaders.{parser}")
+        for library in libraries:
+            importlib.import_module(library)
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(seeds(target)):
         (corpus / f"seed-{number}").write_bytes(seed)
-    arguments = [sys.argv[0], f"-max_total_time={seconds}", "-max_len=20000", "-timeout=25", "-rss_limit_mb=2048"]
+    longest = max(20_000, *(2 * len(seed) for seed in seeds(target)))  # what is longer is cut off
+    arguments = [sys.argv[0], f"-max_total_time={seconds}", f"-max_len={longest}", "-timeout=25", "-rss_limit_mb=2048"]
     kept = KEPT / target
-    atheris.Setup([*arguments, str(corpus), *([str(kept)] if kept.is_dir() else [])], TARGETS[target])
+    own = {"custom_mutator": mutated} if target == "packages" else {}
+    atheris.Setup([*arguments, str(corpus), *([str(kept)] if kept.is_dir() else [])], TARGETS[target], **own)
     atheris.Fuzz()
 
 

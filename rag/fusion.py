@@ -11,10 +11,11 @@ puts all pairs on one scale. Plain rank fusion was measured far below the better
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,39 +83,99 @@ def default_weights() -> FusionWeights:
     return FusionWeights.load()
 
 
-def standardise(values: FloatArray, background: FloatArray) -> FloatArray:
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """How many values there are, their mean and their variance; finite, 0 where there is no value."""
+
+    n: int
+    mean: float
+    variance: float
+
+    @classmethod
+    def of(cls, values: npt.NDArray[np.floating[Any]], *, n: int | None = None) -> Moments:
+        """Return the moments of values.
+
+        Args:
+            values: Shape (m,).
+            n: How many values there are in all, at least m, where the others are 0; None for m.
+        """
+        total = len(values) if n is None else n
+        if not total:
+            return cls(0, 0.0, 0.0)
+        mean = float(values.sum(dtype=np.float64)) / total
+        squares = float(((values - mean) ** 2).sum(dtype=np.float64)) + (total - len(values)) * mean**2
+        return cls(total, mean, squares / total)
+
+    def of_all(self, n: int) -> Moments:
+        """Return these moments, those of a fair sample, as those of all ``n`` values that it was drawn from."""
+        return replace(self, n=n)
+
+    @classmethod
+    def pooled(cls, parts: Iterable[Moments]) -> Moments:
+        """Return the moments of all values of several parts together."""
+        filled = [part for part in parts if part.n]
+        total = sum(part.n for part in filled)
+        if not total:
+            return cls(0, 0.0, 0.0)
+        mean = sum(part.n * part.mean for part in filled) / total
+        return cls(total, mean, sum(part.n * part.spread(mean) for part in filled) / total)
+
+    def spread(self, around: float) -> float:
+        """Return the mean square distance of the values from a point."""
+        return self.variance + (self.mean - around) ** 2
+
+
+def standardise(values: FloatArray, own: Moments, everywhere: Moments) -> FloatArray:
     """Say how far values stand above those of their language's passages, in standard deviations.
 
     A language of few passages has no background of its own to speak of: its mean and variance are averaged with
     those of the whole index, which counts as 20 passages more.
 
     Args:
-        values: Shape (n,), one leg's values of a query for every passage of one language.
-        background: Shape (m,), the same for every passage of the index.
+        values: Shape (n,), one leg's values of a query for passages of one language.
+        own: Of the values of all passages of that language.
+        everywhere: Of the values of all passages of the index.
 
     Returns:
         Shape (n,), finite, in the order of ``values``.
     """
-    if not len(values):
-        return values
-    total = len(values) + _BORROWED
-    mean = (values.sum() + _BORROWED * background.mean()) / total
-    variance = (((values - mean) ** 2).sum() + _BORROWED * ((background - mean) ** 2).mean()) / total
-    standardised: FloatArray = (values - mean) / max(float(np.sqrt(variance)), _LEAST_DEVIATION)
+    total = own.n + _BORROWED
+    mean = (own.n * own.mean + _BORROWED * everywhere.mean) / total
+    variance = (own.n * own.spread(mean) + _BORROWED * everywhere.spread(mean)) / total
+    standardised: FloatArray = (values - mean) / max(variance**0.5, _LEAST_DEVIATION)
     return standardised
 
 
-def features(cosines: FloatArray, shares: FloatArray, *, all_cosines: FloatArray, all_shares: FloatArray) -> FloatArray:
+@dataclass(frozen=True, slots=True)
+class Background:
+    """What the values of one passage language are measured against: moments of cosines and of shares."""
+
+    cosines: Moments
+    shares: Moments
+
+    @classmethod
+    def pooled(cls, parts: Collection[Background]) -> Background:
+        """Return that of all languages together."""
+        return cls(Moments.pooled(part.cosines for part in parts), Moments.pooled(part.shares for part in parts))
+
+
+def features(cosines: FloatArray, shares: FloatArray, own: Background, everywhere: Background) -> FloatArray:
     """Return what `fuse` weighs, shape (n, 4), in the order of `PairWeights`.
 
     Args:
-        cosines: Shape (n,), of a query with every passage of one language.
+        cosines: Shape (n,), of a query with passages of one language.
         shares: Shape (n,), lexical scores of the same passages as shares of the query's ceiling, in [0, 1).
-        all_cosines: Shape (m,), of the query with every passage of the index.
-        all_shares: Shape (m,), likewise.
+        own: Of the query with all passages of that language.
+        everywhere: Of the query with all passages of the index.
     """
     return np.stack(
-        [standardise(cosines, all_cosines), standardise(shares, all_shares), shares, np.ones_like(shares)], axis=1
+        [
+            standardise(cosines, own.cosines, everywhere.cosines),
+            standardise(shares, own.shares, everywhere.shares),
+            shares,
+            np.ones_like(shares),
+        ],
+        axis=1,
     )
 
 
@@ -128,7 +189,9 @@ def fuse(rows: FloatArray, weights: PairWeights) -> FloatArray:
     return scores
 
 
-def candidates(scores: FloatArray, eligible: npt.NDArray[np.bool_], top: int) -> npt.NDArray[np.int64]:
+def candidates(
+    scores: npt.NDArray[np.floating[Any]], eligible: npt.NDArray[np.bool_], top: int
+) -> npt.NDArray[np.int64]:
     """Return the positions of the ``top`` best eligible scores, best first; equal scores keep their order."""
     positions = np.flatnonzero(eligible)
     if len(positions) > top:

@@ -54,12 +54,29 @@ class Postings(Protocol):
 class LexicalScores:
     """Scores of one query against the passages of one language.
 
-    ``scores`` has shape (n_rows,), each at least 0, and 0 where no term is shared. ``ceiling`` is what a passage
-    that repeats every term without end would come near to; 0 if the query has no terms.
+    ``rows``, int64 and increasing, are the passages that share a term, ``found`` their scores, above 0; all others of
+    the ``n_rows`` have 0. ``ceiling`` is what a passage that repeats every term without end would come near to; 0 if
+    the query has no terms.
     """
 
-    scores: npt.NDArray[np.float64]
+    rows: npt.NDArray[np.int64]
+    found: npt.NDArray[np.float64]
+    n_rows: int
     ceiling: float
+
+    @property
+    def scores(self) -> npt.NDArray[np.float64]:
+        """Return the score of every passage, shape (n_rows,)."""
+        scores = np.zeros(self.n_rows)
+        scores[self.rows] = self.found
+        return scores
+
+    def at(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+        """Return the scores of some passages, in their order."""
+        if not len(self.rows):
+            return np.zeros(len(positions))
+        places = np.minimum(np.searchsorted(self.rows, positions), len(self.rows) - 1)
+        return np.where(self.rows[places] == positions, self.found[places], 0.0)
 
     @property
     def shares(self) -> npt.NDArray[np.float64]:
@@ -90,18 +107,29 @@ class LexicalLeg:
             query_language: Its language. Where the dictionary has no way from it to the passages' language,
                 the query is analysed in the passages' language: names and numbers still match.
         """
-        total = np.zeros(self._index.n_rows)
+        n_rows = self._index.n_rows
+        total = np.zeros(n_rows)
         ceiling = 0.0
         for options in self.expand(query, query_language):
-            counts = np.zeros(self._index.n_rows)
-            for term, weight in options.items():
-                rows, occurrences = self._index.postings(term)
-                counts[rows] += weight * occurrences
+            rows, counts = self._occurrences(options)
             frequency = float(np.minimum(counts, 1.0).sum())
-            idf = float(np.log1p((self._index.n_rows - frequency + 0.5) / (frequency + 0.5)))
-            total += idf * counts / (counts + self._norms)
+            idf = float(np.log1p((n_rows - frequency + 0.5) / (frequency + 0.5)))
+            total[rows] += idf * counts / (counts + self._norms[rows])
             ceiling += idf
-        return LexicalScores(total, ceiling)
+        found = np.flatnonzero(total)
+        return LexicalScores(found, total[found], n_rows, ceiling)
+
+    def _occurrences(self, options: Mapping[str, float]) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.float64]]:
+        """Return the rows that hold one of several terms, each once, and how often, by the terms' weights."""
+        held = [(*self._index.postings(term), weight) for term, weight in options.items() if term in self._index]
+        if len(held) == 1:
+            rows, occurrences, weight = held[0]
+            return rows, weight * occurrences.astype(np.float64)
+        counts = np.zeros(self._index.n_rows)
+        for rows, occurrences, weight in held:
+            counts[rows] += weight * occurrences
+        touched = np.flatnonzero(counts)
+        return touched, counts[touched]
 
     def expand(self, query: str, query_language: str) -> list[Mapping[str, float]]:
         """Return, for each content term of a query, the index terms that stand for it and their weights in (0, 1].

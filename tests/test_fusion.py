@@ -7,9 +7,40 @@ import json
 import numpy as np
 import pytest
 
-from rag.fusion import FusionWeights, PairWeights, candidates, default_weights, features, fuse, standardise
+from rag.fusion import (
+    Background,
+    FusionWeights,
+    Moments,
+    PairWeights,
+    candidates,
+    default_weights,
+    features,
+    fuse,
+    standardise,
+)
 
 ONE = PairWeights(dense=1.0, lexical=0.5, share=10.0, bias=0.25)
+
+
+def over(values, background):
+    return standardise(values, Moments.of(values), Moments.of(background))
+
+
+def against(cosines, shares):
+    background = Background(Moments.of(cosines), Moments.of(shares))
+    return features(cosines, shares, background, background)
+
+
+def test_moments_are_those_of_numpy_also_pooled_and_of_values_that_are_mostly_zero():
+    rng = np.random.default_rng(3)
+    parts = [rng.normal(n, 1 + n, 50 * n) for n in (1, 2, 3)]
+    whole = np.concatenate(parts)
+    pooled = Moments.pooled(Moments.of(part) for part in [*parts, np.zeros(0)])
+    np.testing.assert_allclose([pooled.n, pooled.mean, pooled.variance], [300, whole.mean(), whole.var()])
+    sparse = Moments.of(whole, n=1000)
+    padded = np.concatenate([whole, np.zeros(700)])
+    np.testing.assert_allclose([sparse.n, sparse.mean, sparse.variance], [1000, padded.mean(), padded.var()])
+    assert Moments.of(np.zeros(0)) == Moments.pooled([]) == Moments(0, 0.0, 0.0)
 
 
 def test_values_are_standardised_over_their_language_and_twenty_borrowed_passages():
@@ -18,13 +49,13 @@ def test_values_are_standardised_over_their_language_and_twenty_borrowed_passage
     values = np.array([0.2, 0.6])
     mean = (0.8 + 20 * 0.1) / 22
     variance = ((0.2 - mean) ** 2 + (0.6 - mean) ** 2 + 20 * (0.01 + (0.1 - mean) ** 2)) / 22
-    np.testing.assert_allclose(standardise(values, background), (values - mean) / variance**0.5)
+    np.testing.assert_allclose(over(values, background), (values - mean) / variance**0.5)
 
 
 def test_a_large_language_is_its_own_background():
     rng = np.random.default_rng(0)
     values = rng.normal(0.5, 0.1, 20_000)
-    standardised = standardise(values, np.concatenate([values, rng.normal(-0.5, 0.1, 20_000)]))
+    standardised = over(values, np.concatenate([values, rng.normal(-0.5, 0.1, 20_000)]))
     assert abs(standardised.mean()) < 0.05
     assert abs(standardised.std() - 1) < 0.1
 
@@ -34,13 +65,13 @@ def test_languages_whose_cosines_lie_elsewhere_come_onto_one_scale():
     arabic, english = rng.normal(0.2, 0.05, 5000), rng.normal(0.6, 0.1, 5000)
     arabic[7], english[7] = 0.2 + 5 * 0.05, 0.6 + 5 * 0.1
     everything = np.concatenate([arabic, english])
-    assert standardise(arabic, everything)[7] == pytest.approx(standardise(english, everything)[7], rel=0.1)
+    assert over(arabic, everything)[7] == pytest.approx(over(english, everything)[7], rel=0.1)
 
 
 @pytest.mark.parametrize("values", [[], [0.3], [0.3] * 50, [0.0, 0.0]])
 def test_standardised_values_are_finite_and_equal_where_the_values_are(values):
     array = np.array(values)
-    standardised = standardise(array, np.array(values or [0.1]))
+    standardised = over(array, np.array(values or [0.1]))
     assert standardised.shape == array.shape
     assert np.isfinite(standardised).all()
     assert len(set(standardised.tolist())) <= 1
@@ -48,7 +79,7 @@ def test_standardised_values_are_finite_and_equal_where_the_values_are(values):
 
 def test_features_come_in_the_order_of_the_weights():
     cosines, shares = np.array([0.1, 0.9]), np.array([0.0, 0.5])
-    rows = features(cosines, shares, all_cosines=cosines, all_shares=shares)
+    rows = against(cosines, shares)
     np.testing.assert_array_equal(rows[:, 2], shares)
     np.testing.assert_array_equal(rows[:, 3], 1)
     assert rows[0, 0] < 0 < rows[1, 0]
@@ -60,10 +91,10 @@ def test_features_come_in_the_order_of_the_weights():
 def test_a_leg_that_finds_nothing_decides_nothing():
     cosines = np.array([0.1, 0.7, 0.4])
     nothing = np.zeros(3)
-    fused = fuse(features(cosines, nothing, all_cosines=cosines, all_shares=nothing), ONE)
+    fused = fuse(against(cosines, nothing), ONE)
     np.testing.assert_array_equal(np.argsort(fused), np.argsort(cosines))
     same = np.full(3, 0.2)
-    fused = fuse(features(same, cosines, all_cosines=same, all_shares=cosines), ONE)
+    fused = fuse(against(same, cosines), ONE)
     np.testing.assert_array_equal(np.argsort(fused), np.argsort(cosines))
 
 

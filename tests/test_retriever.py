@@ -14,7 +14,7 @@ from rag.config import RetrievalConfig
 from rag.datatypes import Document, Passage
 from rag.dictionary import default_dictionary
 from rag.errors import IndexFormatError, IndexMismatchError, IndexNotFoundError
-from rag.fusion import default_weights, fuse, standardise
+from rag.fusion import Moments, default_weights, fuse, standardise
 from rag.lexical import LexicalLeg
 from rag.retriever import Retriever
 from rag.store import Bm25Index, Draft, IndexStore, VectorIndex
@@ -104,8 +104,8 @@ def test_scores_are_those_of_a_plain_computation(retriever, fake_embedder):
     for language, part in rows.items():
         numbers = np.stack(
             [
-                standardise(cosines[part].astype(float), cosines.astype(float)),
-                standardise(shares[part], shares),
+                standardise(cosines[part].astype(float), Moments.of(cosines[part]), Moments.of(cosines)),
+                standardise(shares[part], Moments.of(shares[part]), Moments.of(shares)),
                 shares[part],
                 np.ones(3),
             ],

@@ -31,7 +31,7 @@ import torch
 
 from rag.dictionary import Dictionary
 from rag.embedder import Embedder, fingerprint_hash
-from rag.fusion import DEFAULT_WEIGHTS, PairWeights, features
+from rag.fusion import DEFAULT_WEIGHTS, Background, Moments, PairWeights, features
 from rag.lexical import LexicalLeg
 from rag.store import Bm25Index
 from rag.text.analyzers import terms
@@ -191,8 +191,10 @@ class Collection:
         for language, rows in self._rows.items():
             shares[rows] = self._legs[language].score(query.text, query.language).shares
         parts, pairs, right = [], [], []
+        everywhere = Background(Moments.of(cosines), Moments.of(shares))
         for number, rows in enumerate(self._rows.values()):
-            numbers = features(cosines[rows], shares[rows], all_cosines=cosines, all_shares=shares)
+            own = Background(Moments.of(cosines[rows]), Moments.of(shares[rows]))
+            numbers = features(cosines[rows], shares[rows], own, everywhere)
             best = [np.argsort(-values[rows], kind="stable")[:CANDIDATES] for values in (cosines, shares)]
             kept = np.unique(np.concatenate([*best, np.flatnonzero(is_right[rows])]))
             parts.append(numbers[kept])

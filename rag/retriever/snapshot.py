@@ -16,11 +16,13 @@ from rag.datatypes import Document, Hit
 from rag.dictionary import Dictionary
 from rag.embedder import fingerprint_hash
 from rag.errors import IndexMismatchError
-from rag.fusion import FusionWeights, candidates, features, fuse
+from rag.fusion import Background, FusionWeights, features, fuse
 from rag.lexical import LexicalLeg
 from rag.retriever.diversity import diversify
 from rag.retriever.filters import Filters
+from rag.retriever.legs import DenseLeg, Leg
 from rag.store import Generation
+from rag.store.vectors import Part
 from rag.text.dialect import in_standard_arabic
 from rag.text.language import detect_language
 from rag.text.spelling import SpellChecker
@@ -62,10 +64,11 @@ class SearchOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class _Language:
-    """The passages of one language: their rows, increasing, and their lexical leg over the same positions."""
+    """The passages of one language: their rows, increasing, and their legs over the same positions."""
 
     rows: npt.NDArray[np.int64]
-    leg: LexicalLeg
+    dense: DenseLeg
+    lexical: LexicalLeg
 
 
 class Snapshot:
@@ -99,7 +102,7 @@ class Snapshot:
         self._spelling: SpellChecker | None = None  # made on first use
         self._spelling_lock = threading.Lock()
         self._languages = {
-            language: _Language(rows, LexicalLeg(index, language, dictionary))
+            language: _Language(rows, DenseLeg(Part(generation.vectors, rows)), LexicalLeg(index, language, dictionary))
             for language, (index, rows) in sorted(generation.bm25.items())
         }
         doc_ids = {doc_id: number for number, doc_id in enumerate(generation.documents)}
@@ -143,7 +146,7 @@ class Snapshot:
         part = self._languages.get(target)
         if source == target or part is None:
             return self._dictionary.translate(term, source, target)
-        return part.leg.translate(term, term, source)
+        return part.lexical.translate(term, term, source)
 
     def correct(self, query: str) -> str:
         """Return the query as a document would write it: spoken Arabic as standard Arabic, misspelt words put right.
@@ -260,29 +263,30 @@ class Snapshot:
         wanted: int,
     ) -> list[_Candidate]:
         """Return the candidates of both legs, best first; at least ``wanted`` where so many passages pass."""
-        cosines = self._cosines(vector)
-        shares = np.zeros(len(cosines))
-        lexical: dict[str, npt.NDArray[np.float64]] = {}
-        for passage_language, part in self._languages.items():
-            scored = part.leg.score(query, query_language)
-            lexical[passage_language], shares[part.rows] = scored.scores, scored.shares
-        found: list[_Candidate] = []
-        for passage_language, part in self._languages.items():
-            eligible = passes[part.rows]
-            if language not in (None, passage_language) or not eligible.any():
-                continue
-            here = _Leg(cosines[part.rows], lexical[passage_language], eligible)
-            top = max(self._config.candidates, wanted)
-            positions = np.union1d(
-                candidates(here.cosines, eligible, top), candidates(here.lexical, eligible & (here.lexical > 0), top)
+        top = max(self._config.candidates, wanted)
+        legs = {
+            passage_language: Leg.of(
+                part.rows,
+                (eligible := passes[part.rows]),
+                part.dense.score(vector, eligible, top),
+                part.lexical.score(query, query_language),
+                top,
             )
-            numbers = features(here.cosines, shares[part.rows], all_cosines=cosines, all_shares=shares)
-            fused = fuse(numbers[positions], self._weights.of(query_language, passage_language))
+            for passage_language, part in self._languages.items()
+        }
+        backgrounds = {passage_language: leg.background for passage_language, leg in legs.items()}
+        everywhere = Background.pooled(backgrounds.values())
+        found: list[_Candidate] = []
+        for passage_language, leg in legs.items():
+            if language not in (None, passage_language):
+                continue
+            numbers = features(leg.cosines, leg.shares, backgrounds[passage_language], everywhere)
+            fused = fuse(numbers, self._weights.of(query_language, passage_language))
             if passage_language == query_language:
                 fused = fused + self._config.own_language_bonus
             found.extend(
-                (-float(score), int(row), here.at(int(position)))
-                for score, row, position in zip(fused, part.rows[positions], positions, strict=True)
+                (-score, row, leg, place)
+                for place, (score, row) in enumerate(zip(fused.tolist(), leg.rows[leg.positions].tolist(), strict=True))
             )
         found.sort(key=lambda item: item[:2])
         return found
@@ -290,8 +294,8 @@ class Snapshot:
     def _hits(self, found: list[_Candidate], wanted: int, diversity: float) -> list[Hit]:
         """Return the hits among the candidates: the first ones, or those that repeat each other least."""
         if diversity > 0.0 and found:
-            scores = np.array([-negative for negative, _, _ in found])
-            rows = np.array([row for _, row, _ in found], dtype=np.int64)
+            scores = np.array([-negative for negative, *_ in found])
+            rows = np.array([row for _, row, *_ in found], dtype=np.int64)
             vectors = self.generation.vectors.reconstruct(rows).astype(np.float64)
             found = [found[place] for place in diversify(scores, vectors, diversity=diversity, top=wanted)]
         return [
@@ -299,21 +303,13 @@ class Snapshot:
                 passage=self.generation.passages[row],
                 score=-negative,
                 rank=rank,
-                dense_score=float(leg.cosines[leg.position]),
-                bm25_score=float(leg.lexical[leg.position]),
-                dense_rank=leg.rank(leg.cosines),
-                bm25_rank=leg.rank(leg.lexical) if leg.lexical[leg.position] > 0 else None,
+                dense_score=float(leg.cosines[place]),
+                bm25_score=float(leg.scores[place]),
+                dense_rank=leg.dense_rank(place),
+                bm25_rank=leg.lexical_rank(place),
             )
-            for rank, (negative, row, leg) in enumerate(found[:wanted], start=1)
+            for rank, (negative, row, leg, place) in enumerate(found[:wanted], start=1)
         ]
-
-    def _cosines(self, query: npt.NDArray[np.float32]) -> npt.NDArray[np.float64]:
-        """Return the cosine of a query's vector with every passage, by row."""
-        vectors = self.generation.vectors
-        scores, rows = vectors.search(query[None], top_k=len(vectors))
-        cosines = np.empty(len(vectors))
-        cosines[rows[0]] = scores[0]
-        return cosines
 
     def _passing(self, filters: Filters) -> npt.NDArray[np.bool_]:
         """Return which rows belong to a document that passes, shape (n_rows,)."""
@@ -324,27 +320,8 @@ class Snapshot:
         return passes[self._doc_of_row]
 
 
-@dataclass(frozen=True, slots=True)
-class _Leg:
-    """The scores of one language's passages, and which of them one hit is."""
-
-    cosines: npt.NDArray[np.float64]
-    lexical: npt.NDArray[np.float64]
-    eligible: npt.NDArray[np.bool_]
-    position: int = 0
-
-    def at(self, position: int) -> _Leg:
-        return _Leg(self.cosines, self.lexical, self.eligible, position)
-
-    def rank(self, scores: npt.NDArray[np.float64]) -> int:
-        """Return the 1-based rank of the hit by ``scores`` among eligible passages; ties keep index order."""
-        own = scores[self.position]
-        before = (scores > own) | ((scores == own) & (np.arange(len(scores)) < self.position))
-        return int((before & self.eligible).sum()) + 1
-
-
-# Score with its sign turned, so that sorting puts the best first; row; where it stands in its legs.
-_Candidate = tuple[float, int, _Leg]
+# Score with its sign turned, so that sorting puts the best first; row; the legs of its language, and its place there.
+_Candidate = tuple[float, int, Leg, int]
 
 
 def _check_queries(queries: Sequence[object], *, is_one: bool) -> None:

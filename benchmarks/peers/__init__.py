@@ -1,0 +1,1 @@
+"""Sanad and other libraries for retrieval, measured side by side; see `benchmarks.peers.__main__`."""

@@ -13,6 +13,7 @@ system takes its turn in processes of its own, so that what else runs on the mac
 
 * ``passages_per_s``: indexing, encoder included, from texts to an index on disk; the model is loaded and warm.
 * ``query_p50_ms``, ``query_p95_ms``: one question after another, encoder included.
+* ``passages_per_cpu_s``, ``query_cpu_ms``: the same by the processor time spent, which other work hardly touches.
 * ``cold_start_s``: from starting Python to the first hits from an index that is there; files in the system's cache.
 * ``build_peak_mb``, ``serve_peak_mb``: the most memory, child processes included, while indexing and while serving.
 * ``disk_mb``: the index, without the model.
@@ -30,6 +31,7 @@ beside it. A system that fails is named with its reason and the others go on.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import os
 import platform
@@ -38,7 +40,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -194,8 +196,8 @@ def write_collection(collection: Collection, folder: Path) -> Path:
 
 def measure_systems(
     bench: Bench, names: Sequence[str], collection: Collection, model: Path, rounds: int
-) -> dict[str, Any]:
-    """Return figures, ratios, quality and failures of each system; see the module."""
+) -> Iterator[dict[str, Any]]:
+    """Yield figures, ratios, quality and failures of each system after each round; see the module."""
     folder = write_collection(collection, bench.work / "collection")
     found: dict[str, list[dict[str, Any]]] = {}
     failed: dict[str, str] = {}
@@ -208,16 +210,20 @@ def measure_systems(
             except SystemFailedError as error:
                 failed[name] = str(error)
             print(f"round {number + 1}, {name}: {failed.get(name) or medians(found[name][-1:])}", file=sys.stderr)
-    found = {name: own for name, own in found.items() if name not in failed}
-    systems: dict[str, Any] = {}
-    for name, own in found.items():
-        hits = own[0]["hits"]
-        systems[name] = medians(own) | {
-            "quality": quality(collection.questions, hits),
-            "versions": own[0]["versions"],
-            "rounds": [{key: value for key, value in one.items() if key not in ("hits", "versions")} for one in own],
+        done = {name: own for name, own in found.items() if name not in failed}
+        yield {
+            "systems": {name: _summary(own, collection) for name, own in done.items()},
+            "over_raw": ratios(done),
+            "failed": dict(failed),
         }
-    return {"systems": systems, "over_raw": ratios(found), "failed": failed}
+
+
+def _summary(rounds: Sequence[Mapping[str, Any]], collection: Collection) -> dict[str, Any]:
+    return medians(rounds) | {
+        "quality": quality(collection.questions, rounds[0]["hits"]),
+        "versions": rounds[0]["versions"],
+        "rounds": [{key: value for key, value in one.items() if key not in ("hits", "versions")} for one in rounds],
+    }
 
 
 def measure_growth(
@@ -300,13 +306,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     bench.run_peers_python("-m", "benchmarks.peers.model", "copy", str(source.resolve()), str(model))
     about = {
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
-        "model": options.model.resolve().name if options.model else "all-MiniLM-L6-v2",
+        "model": {
+            "name": options.model.resolve().name if options.model else "all-MiniLM-L6-v2",
+            "sha256": hashlib.sha256((source / "model.safetensors").read_bytes()).hexdigest(),
+        },
         "questions": 2 * options.questions,
     }
     if options.passages:
         collection = read_collection(options.data, passages=options.passages, questions=options.questions)
-        report = measure_systems(bench, options.only, collection, model, options.rounds)
-        write_results("systems", about | {"passages": options.passages} | report, output)
+        for report in measure_systems(bench, options.only, collection, model, options.rounds):
+            write_results("systems", about | {"passages": options.passages} | report, output)
         print(table(report["systems"]))
         draw_systems(report["systems"], output.with_name(f"{output.stem}-systems.svg"))
     growing = [name for name in options.only if SYSTEMS[name].grows]

@@ -35,7 +35,7 @@ from rag.dictionary import default_dictionary
 from rag.embedder import Embedder, fingerprint_hash
 from rag.fusion import default_weights
 from rag.retriever import Snapshot
-from rag.store import Bm25Index, Draft, IndexStore, VectorIndex
+from rag.store import Bm25Index, Draft, IndexStore, SegmentDraft, VectorIndex
 from rag.text.analyzers import terms
 from training.data import read_jsonl
 
@@ -123,17 +123,10 @@ class Xquad:
         for language in sorted({passage.language for passage in passages}):
             rows = np.array([row for row, p in enumerate(passages) if p.language == language], dtype=np.int64)
             bm25[language] = (Bm25Index.build([terms(passages[row].text, language) for row in rows]), rows)
-        draft = Draft(
-            documents=documents,
-            passages=passages,
-            inputs=[""] * len(passages),
-            vectors=VectorIndex.build(np.stack([self.vectors[language][number] for language, number in choice])),
-            bm25=bm25,
-            embedder=self.embedder.fingerprint,
-            chunking=asdict(ChunkingConfig()),
-            loading={},
-            pipeline={},
-        )
+        vectors = VectorIndex.build(np.stack([self.vectors[language][number] for language, number in choice]))
+        segment = SegmentDraft(documents, passages, [""] * len(passages), vectors, bm25)
+        chunking = asdict(ChunkingConfig())
+        draft = Draft([segment], self.embedder.fingerprint, chunking=chunking, loading={}, pipeline={})
         store = IndexStore(folder)
         with store.lock():
             store.write_generation(draft)

@@ -14,10 +14,11 @@ import logging
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Protocol
 
 import numpy as np
@@ -29,9 +30,9 @@ from rag.datatypes import Document, Passage
 from rag.embedder import Embedder, fingerprint_hash
 from rag.errors import BuildCancelledError, CorpusError, IndexFormatError, IndexNotFoundError, RagError
 from rag.loaders import SUPPORTED_SUFFIXES, DocumentLoader, is_archive, ocr_languages, scan_folders, with_prefixes
-from rag.store import Bm25Index, Draft, Generation, IndexStore, VectorIndex
-from rag.store.generation import LexicalIndex, bm25_file
-from rag.store.reuse import Reuse
+from rag.store import Bm25Index, Draft, Generation, IndexStore, Segment, SegmentDraft, VectorIndex
+from rag.store.reuse import SEGMENT_PASSAGES, Reuse
+from rag.store.segment import LexicalPart, bm25_file
 from rag.text.analyzers import terms
 from rag.web.shelf import source_urls
 
@@ -82,6 +83,97 @@ class Encoder(Protocol):
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Return the model's number of tokens of each text."""
+
+
+Known = Callable[[str, str], Document | None]  # the document of a doc_id and a sha256, where it was read before
+Loaded = tuple[Document, str] | CorpusError  # with the doc_id that a known document had, empty where it was read now
+Lost = Mapping[int, str]  # the positions of what was given up, and why
+
+
+class Engine(Protocol):
+    """Who reads files, cuts documents and embeds texts: `LocalEngine`, or `rag.ray_engine.RayEngine`.
+
+    Whatever the engine, the results are the same, but for vectors, which may differ by the rounding of floats. What
+    ``progress`` raises ends the work. An engine that survives what kills a process gives up, and names, whatever keeps
+    doing so.
+    """
+
+    def load(
+        self,
+        files: Sequence[tuple[Path, str]],
+        config: LoadConfig,
+        *,
+        known: Known,
+        progress: Callable[[int, str], None],
+    ) -> Generator[Loaded, None, None]:
+        """Yield the documents of files, and the errors of those that cannot be read, in any order.
+
+        Args:
+            files: ``(path, doc_id)`` of each.
+            config: Limits for each file.
+            known: What need not be read again.
+            progress: Called with the number of files done and the doc_id of the next one, where it has a name.
+        """
+
+    def cut(
+        self,
+        documents: Sequence[Document],
+        encoder: Encoder,
+        config: ChunkingConfig,
+        *,
+        progress: Callable[[int], None],
+    ) -> tuple[list[list[Passage]], Lost]:
+        """Return the passages of each document, none of a lost one; ``progress`` gets the number of those done."""
+
+    def encode(
+        self, texts: Sequence[str], encoder: Encoder, *, progress: Callable[[int], None]
+    ) -> tuple[npt.NDArray[np.float32], Lost]:
+        """Return a unit vector a text, shape (len(texts), dim); the rows of lost texts mean nothing."""
+
+
+class LocalEngine:
+    """Does the work in this process, and reads files in a child of it. Nothing is ever lost."""
+
+    def load(
+        self,
+        files: Sequence[tuple[Path, str]],
+        config: LoadConfig,
+        *,
+        known: Known,
+        progress: Callable[[int, str], None],
+    ) -> Generator[Loaded, None, None]:
+        """See `Engine.load`; documents come in the order of the files."""
+        with DocumentLoader(config) as loader:
+            for done, (path, doc_id) in enumerate(files):
+                progress(done, doc_id)
+                try:
+                    if is_archive(path):
+                        for member in loader.load_archive(path, doc_id, known=known):
+                            progress(done, doc_id)  # what ends the build ends it here too
+                            yield member
+                        continue
+                    same = known(doc_id, _sha256(path, config.max_bytes))
+                    yield (replace(same, doc_id=doc_id), same.doc_id) if same else (loader.load(path, doc_id), "")
+                except CorpusError as error:
+                    yield error
+
+    def cut(
+        self,
+        documents: Sequence[Document],
+        encoder: Encoder,
+        config: ChunkingConfig,
+        *,
+        progress: Callable[[int], None],
+    ) -> tuple[list[list[Passage]], Lost]:
+        """See `Engine.cut`; ``progress`` is not called."""
+        count_tokens = encoder.count_tokens
+        return [split_document(each, count_tokens=count_tokens, config=config) for each in documents], {}
+
+    def encode(
+        self, texts: Sequence[str], encoder: Encoder, *, progress: Callable[[int], None]
+    ) -> tuple[npt.NDArray[np.float32], Lost]:
+        """See `Engine.encode`."""
+        return encoder.encode_passages(texts, progress=progress), {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +250,7 @@ def build_index(
     embedder: Encoder | str | Path | None = None,
     chunking: ChunkingConfig | None = None,
     loading: LoadConfig | None = None,
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Bring the index up to date with the corpus.
@@ -172,6 +265,7 @@ def build_index(
         embedder: The embedder, or a name or folder to open one by; None for the built-in one.
         chunking: How documents are cut; ``max_tokens`` is lowered to the embedder's window.
         loading: Limits for each file.
+        engine: Who reads, cuts and embeds; None for this process, `rag.ray_engine.RayEngine` for a Ray cluster.
         progress: Called in this thread as the stages advance. What it raises ends the build.
 
     Raises:
@@ -184,6 +278,7 @@ def build_index(
     started = time.perf_counter()
     tell = progress or (lambda step: None)
     loading = loading or LoadConfig()
+    engine = engine or LocalEngine()
     store = IndexStore(index_dir)
     found = scan_folders(_corpus_folders(corpus), without=store.index_dir)
     failed = [FailedFile(str(path), reason) for path, reason in found.refused]
@@ -197,41 +292,68 @@ def build_index(
             and fingerprint_hash(base.manifest.embedder) == fingerprint_hash(encoder.fingerprint),
             chunking=asdict(budget),
             loading=asdict(loading),
-            pipeline=_pipeline(),
+            pipeline=pipeline(),
         )
-        documents, sources = _load(found.files, loading, reuse, failed, tell)
+        documents, sources = _load(found.files, loading, reuse, engine, failed, tell)
         documents = _with_urls(documents, _corpus_folders(corpus))
         if not documents:
             raise _nothing_readable(corpus, failed)
         before = {} if base is None else base.documents
+        kept: list[Segment] = []
+        passages: list[Passage] = []
         if base is not None and reuse.is_current and _files(documents) == _files(before.values()):
-            name, passages, n_embedded = base.name, list(base.passages), 0
+            name, kept, n_embedded = base.name, list(base.segments), 0
         else:
-            passages, rows = _cut(documents, sources, reuse, encoder, budget)
-            store.check_space(_estimated_bytes(documents, len(passages), encoder.dim))
-            inputs, vectors, n_embedded = _embed(passages, reuse, encoder, budget, tell)
+            kept = reuse.keep(documents)
+            held = {doc_id for segment in kept for doc_id in segment.documents}
+            new = [(each, source) for each, source in zip(documents, sources, strict=True) if each.doc_id not in held]
+            is_read = BuildProgress("load", len(found.files), len(found.files), "")
+            passages, rows, lost = _cut(new, reuse, encoder, budget, engine, lambda done: tell(is_read))
+            store.check_space(_estimated_bytes([document for document, _ in new], len(passages), encoder.dim))
+            inputs, matrix, n_embedded, lost_texts = _embed(passages, reuse, encoder, budget, engine, tell)
+            lost |= lost_texts
+            if lost:
+                failed += _failed_documents(lost, found.files)
+                documents = [document for document in documents if document.doc_id not in lost]
+                if not documents:
+                    raise _nothing_readable(corpus, failed)
+                found_rows = [row for row, passage in enumerate(passages) if passage.doc_id not in lost]
+                passages, inputs = [passages[row] for row in found_rows], [inputs[row] for row in found_rows]
+                rows, matrix = rows[found_rows], matrix[found_rows]
+            written = [document for document, _ in new if document.doc_id not in lost]
             draft = Draft(
-                documents=documents,
-                passages=passages,
-                inputs=inputs,
-                vectors=vectors,
-                bm25=_analyse(passages, rows, reuse, tell),
+                segments=[
+                    *kept,
+                    *(
+                        SegmentDraft(
+                            documents=own,
+                            passages=passages[here],
+                            inputs=inputs[here],
+                            vectors=VectorIndex.build(matrix[here]),
+                            bm25=_analyse(passages[here], rows[here], reuse, tell),
+                        )
+                        for own, here in _segments(written, passages)
+                    ),
+                ],
                 embedder=encoder.fingerprint,
                 chunking=asdict(budget),
                 loading=asdict(loading),
-                pipeline=_pipeline(),
+                pipeline=pipeline(),
                 calibration=reuse.calibration,
             )
             name = store.write_generation(
                 draft, progress=lambda done, total, item: tell(BuildProgress("write", done, total, item))
             )
     failed.sort(key=lambda item: item.path)
-    files = _file_reports({doc_id: path for path, doc_id in found.files}, documents, before, passages, failed)
+    counts = Counter(passage.doc_id for passage in passages)
+    for segment in kept:
+        counts.update(segment.passages_of)
+    files = _file_reports({doc_id: path for path, doc_id in found.files}, documents, before, counts, failed)
     states = Counter(file.state for file in files)
     return BuildReport(
         generation=name,
         documents=len(documents),
-        passages=len(passages),
+        passages=counts.total(),
         added=states["added"],
         updated=states["updated"],
         removed=len(before.keys() - {document.doc_id for document in documents}),
@@ -248,10 +370,9 @@ def _file_reports(
     paths: Mapping[str, Path],
     documents: Sequence[Document],
     before: Mapping[str, Document],
-    passages: Sequence[Passage],
+    counts: Mapping[str, int],
     failed: Sequence[FailedFile],
 ) -> tuple[FileReport, ...]:
-    counts = Counter(passage.doc_id for passage in passages)
     reports = []
     for document in documents:
         old = before.get(document.doc_id)
@@ -276,6 +397,7 @@ async def abuild_index(
     embedder: Encoder | str | Path | None = None,
     chunking: ChunkingConfig | None = None,
     loading: LoadConfig | None = None,
+    engine: Engine | None = None,
     progress: Progress | None = None,
 ) -> BuildReport:
     """Do what `build_index` does in a thread, so that the event loop goes on; takes, returns and raises the same.
@@ -293,7 +415,14 @@ async def abuild_index(
             progress(step)
 
     build = partial(
-        build_index, corpus, index_dir, embedder=embedder, chunking=chunking, loading=loading, progress=tell
+        build_index,
+        corpus,
+        index_dir,
+        embedder=embedder,
+        chunking=chunking,
+        loading=loading,
+        engine=engine,
+        progress=tell,
     )
     building = asyncio.get_running_loop().run_in_executor(None, build)
     try:
@@ -310,7 +439,7 @@ def _files(documents: Iterable[Document]) -> list[tuple[str, str]]:
 
 
 @cache
-def _pipeline() -> dict[str, str]:
+def pipeline() -> dict[str, str]:
     """Return a fingerprint of the code behind each step, so that a changed step never takes over old results."""
     root = Path(__file__).parent
     fingerprints = {}
@@ -349,7 +478,9 @@ def _corpus_folders(corpus: str | Path | Sequence[str | Path]) -> list[tuple[Pat
 
 def _open_base(store: IndexStore) -> Generation | None:
     try:
-        return store.open_current()
+        base = store.open_current(parse=False)
+        assert base.documents is not None  # the rest is worked out where it is needed
+        return base
     except IndexNotFoundError:
         return None
     except IndexFormatError as error:
@@ -374,7 +505,12 @@ def _fit_window(chunking: ChunkingConfig, encoder: Encoder) -> ChunkingConfig:
 
 
 def _load(
-    files: Sequence[tuple[Path, str]], loading: LoadConfig, reuse: Reuse, failed: list[FailedFile], tell: Progress
+    files: Sequence[tuple[Path, str]],
+    loading: LoadConfig,
+    reuse: Reuse,
+    engine: Engine,
+    failed: list[FailedFile],
+    tell: Progress,
 ) -> tuple[list[Document], list[str]]:
     """Read every file.
 
@@ -383,25 +519,17 @@ def _load(
         empty where there is none. What cannot be read is added to ``failed``.
     """
     found: list[tuple[Document, str]] = []
-    with DocumentLoader(loading) as loader:
-        for done, (path, doc_id) in enumerate(files):
-            tell(BuildProgress("load", done, len(files), doc_id))
-            try:
-                if is_archive(path):
-                    for member in loader.load_archive(path, doc_id, known=reuse.document):
-                        tell(BuildProgress("load", done, len(files), doc_id))  # what ends the build ends it here too
-                        if isinstance(member, CorpusError):
-                            failed.append(FailedFile(str(member.path), member.reason))
-                        else:
-                            found.append(member)
-                    continue
-                known = reuse.document(doc_id, _sha256(path, loading.max_bytes))
-                found.append(
-                    (replace(known, doc_id=doc_id), known.doc_id) if known else (loader.load(path, doc_id), "")
-                )
-            except CorpusError as error:
-                failed.append(FailedFile(str(path), error.reason))
-    tell(BuildProgress("load", len(files), len(files), ""))
+
+    def progress(done: int, doc_id: str) -> None:
+        tell(BuildProgress("load", done, len(files), doc_id))
+
+    with closing(engine.load(files, loading, known=reuse.document, progress=progress)) as loaded:
+        for one in loaded:
+            if isinstance(one, CorpusError):
+                failed.append(FailedFile(str(one.path), one.reason))
+            else:
+                found.append(one)
+    progress(len(files), "")
     found.sort(key=lambda pair: pair[0].doc_id)
     return [document for document, _ in found], [source for _, source in found]
 
@@ -448,20 +576,57 @@ def _nothing_readable(corpus: str | Path | Sequence[str | Path], failed: list[Fa
     )
 
 
+def _segments(documents: Sequence[Document], passages: Sequence[Passage]) -> Iterator[tuple[list[Document], slice]]:
+    """Yield documents that make up one segment each, and which passages are theirs; both in order of doc_id."""
+    counts = Counter(passage.doc_id for passage in passages)
+    own: list[Document] = []
+    start = end = 0
+    for document in documents:
+        if own and end + counts[document.doc_id] - start > SEGMENT_PASSAGES:
+            yield own, slice(start, end)
+            own, start = [], end
+        own.append(document)
+        end += counts[document.doc_id]
+    if own:
+        yield own, slice(start, end)
+
+
 def _cut(
-    documents: list[Document], sources: list[str], reuse: Reuse, encoder: Encoder, budget: ChunkingConfig
-) -> tuple[list[Passage], npt.NDArray[np.int64]]:
-    """Return the passages of all documents, and for each the row of the same one in the generation before, or -1."""
+    documents: Sequence[tuple[Document, str]],
+    reuse: Reuse,
+    encoder: Encoder,
+    budget: ChunkingConfig,
+    engine: Engine,
+    progress: Callable[[int], None],
+) -> tuple[list[Passage], npt.NDArray[np.int64], dict[str, str]]:
+    """Cut what is not cut yet of documents, each with the doc_id of the same one in the generation before.
+
+    Returns:
+        The passages of all documents; for each the row of the same one in the generation before, or -1; the doc_id of
+        each document that was lost, and why.
+    """
+    known = [reuse.passages(source, document.doc_id) for document, source in documents]
+    new = [document for (document, _), taken in zip(documents, known, strict=True) if taken is None]
+    cut, lost = engine.cut(new, encoder, budget, progress=progress)
+    fresh = iter(cut)
     passages: list[Passage] = []
     rows: list[int] = []
-    for document, source in zip(documents, sources, strict=True):
-        known = reuse.passages(source, document.doc_id)
-        if known is None:
-            own = split_document(document, count_tokens=encoder.count_tokens, config=budget)
-            known = own, [-1] * len(own)
-        passages += known[0]
-        rows += known[1]
-    return passages, np.array(rows, dtype=np.int64)
+    for taken in known:
+        if taken is None:
+            own = next(fresh)
+            taken = own, [-1] * len(own)
+        passages += taken[0]
+        rows += taken[1]
+    return passages, np.array(rows, dtype=np.int64), {new[number].doc_id: reason for number, reason in lost.items()}
+
+
+def _failed_documents(lost: Mapping[str, str], files: Sequence[tuple[Path, str]]) -> Iterator[FailedFile]:
+    """Yield the file of each lost document; that of one in an archive goes on into the archive."""
+    paths = {doc_id: path for path, doc_id in files}
+    for doc_id, reason in lost.items():
+        pure = PurePosixPath(doc_id)
+        home = next(parent for parent in (pure, *pure.parents) if str(parent) in paths)
+        yield FailedFile(str(paths[str(home)] / pure.relative_to(home)), reason)
 
 
 def _estimated_bytes(documents: Sequence[Document], n_passages: int, dim: int) -> int:
@@ -471,9 +636,14 @@ def _estimated_bytes(documents: Sequence[Document], n_passages: int, dim: int) -
 
 
 def _embed(
-    passages: list[Passage], reuse: Reuse, encoder: Encoder, budget: ChunkingConfig, tell: Progress
-) -> tuple[list[str], VectorIndex, int]:
-    """Return the fingerprint of each passage's embedder input, the vectors, and how many texts were embedded."""
+    passages: list[Passage], reuse: Reuse, encoder: Encoder, budget: ChunkingConfig, engine: Engine, tell: Progress
+) -> tuple[list[str], npt.NDArray[np.float32], int, dict[str, str]]:
+    """Embed what is not embedded yet.
+
+    Returns:
+        The fingerprint of each passage's embedder input; the vectors, shape (len(passages), dim); how many texts were
+        embedded; the doc_id of each document with a text that was lost, and why.
+    """
     texts = embedder_texts(passages, count_tokens=encoder.count_tokens, config=budget)
     inputs = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32] for text in texts]
     matrix, is_known = reuse.vectors(inputs, encoder.dim)
@@ -481,16 +651,21 @@ def _embed(
     for row in np.flatnonzero(~is_known).tolist():
         wanted[inputs[row]].append(row)
     firsts = [same[0] for same in wanted.values()]
+    lost_documents: dict[str, str] = {}
     tell(BuildProgress("embed", 0, len(firsts), ""))
     if firsts:
-        fresh = encoder.encode_passages(
+        fresh, lost = engine.encode(
             [texts[row] for row in firsts],
+            encoder,
             progress=lambda done: tell(BuildProgress("embed", done, len(firsts), "")),
         )
-        _check_vectors(fresh, [passages[row] for row in firsts], encoder)
-        for vector, same in zip(fresh, wanted.values(), strict=True):
+        kept = [number for number in range(len(firsts)) if number not in lost]
+        _check_vectors(fresh[kept] if lost else fresh, [passages[firsts[number]] for number in kept], encoder)
+        for number, (vector, same) in enumerate(zip(fresh, wanted.values(), strict=True)):
             matrix[same] = vector
-    return inputs, VectorIndex.build(matrix), len(firsts)
+            if number in lost:
+                lost_documents |= {passages[row].doc_id: lost[number] for row in same}
+    return inputs, matrix, len(firsts), lost_documents
 
 
 def _check_vectors(vectors: npt.NDArray[np.float32], passages: list[Passage], encoder: Encoder) -> None:
@@ -510,12 +685,12 @@ def _check_vectors(vectors: npt.NDArray[np.float32], passages: list[Passage], en
 
 def _analyse(
     passages: list[Passage], rows: npt.NDArray[np.int64], reuse: Reuse, tell: Progress
-) -> dict[str, LexicalIndex]:
+) -> dict[str, LexicalPart]:
     """Return the BM25 lists of each passage language; a passage's context counts once."""
     by_language: defaultdict[str, list[int]] = defaultdict(list)
     for row, passage in enumerate(passages):
         by_language[passage.language].append(row)
-    lists: dict[str, LexicalIndex] = {}
+    lists: dict[str, LexicalPart] = {}
     for done, (language, own) in enumerate(sorted(by_language.items())):
         tell(BuildProgress("write", done, len(by_language), bm25_file(language)))
         own_rows = np.array(own, dtype=np.int64)

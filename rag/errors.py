@@ -19,6 +19,7 @@ A caller's own mistake (``top_k=0``) is a ``ValueError`` or ``TypeError``, never
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 
@@ -40,6 +41,9 @@ class CorpusError(RagError):
         self.reason = reason
         self.failed = tuple(failed)
         super().__init__(f"{path}: {reason}")
+
+    def __reduce__(self) -> tuple[object, ...]:  # an exception is otherwise rebuilt of its message alone
+        return partial(type(self), failed=self.failed), (self.path, self.reason)
 
 
 class IndexNotFoundError(RagError):

@@ -11,13 +11,15 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from rag.dictionary import Dictionary
+from rag.store.bm25 import inverse_document_frequency
 from rag.text.analyzers import analyze, content_terms
-from rag.text.transliteration import Transliterator
+from rag.text.transliteration import Transliterator, best_of
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +32,10 @@ class Postings(Protocol):
 
     k1: float
     b: float
+
+    @property
+    def parts(self) -> Sequence[Postings]:
+        """Return the indexes that it is joined of, itself where it is not."""
 
     @property
     def n_rows(self) -> int:
@@ -97,7 +103,6 @@ class LexicalLeg:
         self._index, self._language, self._dictionary = index, language, dictionary
         mean_length = float(index.lengths.mean()) if index.n_rows else 0.0
         self._norms = index.k1 * (1 - index.b + index.b * index.lengths / (mean_length or 1.0))  # (n_rows,)
-        self._transliterator = Transliterator(index.terms, language)
 
     def score(self, query: str, query_language: str) -> LexicalScores:
         """Score every passage for a query.
@@ -113,7 +118,7 @@ class LexicalLeg:
         for options in self.expand(query, query_language):
             rows, counts = self._occurrences(options)
             frequency = float(np.minimum(counts, 1.0).sum())
-            idf = float(np.log1p((n_rows - frequency + 0.5) / (frequency + 0.5)))
+            idf = inverse_document_frequency(frequency, n_rows)
             total[rows] += idf * counts / (counts + self._norms[rows])
             ceiling += idf
         found = np.flatnonzero(total)
@@ -162,7 +167,18 @@ class LexicalLeg:
         options = self._dictionary.translate(term, language, self._language)
         if term not in self._index and not any(option in self._index for option, _ in options):
             known = {option for option, _ in options}
-            alike = self._transliterator.find(surface, language)
+            alike = best_of(_sounds(part, self._language).find(surface, language) for part in self._index.parts)
             options += [(option, _SPELLING * likeness) for option, likeness in alike if option not in known]
             options.sort(key=lambda option: -option[1])
         return options
+
+
+_SOUNDS: WeakKeyDictionary[Postings, Transliterator] = WeakKeyDictionary()
+
+
+def _sounds(index: Postings, language: str) -> Transliterator:
+    """Return the vocabulary of an index by its sounds, worked out once for as long as the index is in use."""
+    found = _SOUNDS.get(index)
+    if found is None:
+        found = _SOUNDS[index] = Transliterator(index.terms, language)
+    return found

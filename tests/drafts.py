@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rag.datatypes import Document, Heading, Page, Passage
-from rag.store import Bm25Index, Draft, VectorIndex
+from rag.store import Bm25Index, Draft, SegmentDraft, VectorIndex
 
 TEXTS = {
     "ar/دليل.md": "التسويق الرقميّ\nإعلاناتٌ مدفوعة ٤٤٫٧٪ 🙂 وحملات",
@@ -33,6 +33,5 @@ def make_draft(embedder, *, texts=TEXTS, stamp=""):
         lists = [passages[row].text.split() for row in rows]
         bm25[language] = (Bm25Index.build(lists), np.array(rows, dtype=np.int64))
     settings = {"max_tokens": 64}
-    return Draft(
-        documents, passages, inputs, vectors, bm25, embedder.fingerprint, settings, {"timeout_s": 1.5}, {"loading": "x"}
-    )
+    segment = SegmentDraft(documents, passages, inputs, vectors, bm25)
+    return Draft([segment], embedder.fingerprint, settings, {"timeout_s": 1.5}, {"loading": "x"})

@@ -259,19 +259,19 @@ def test_other_chunking_keeps_the_vectors_of_equal_texts(build, corpus, store, f
 @pytest.mark.parametrize("step", ["loading", "chunking", "analysis"])
 def test_changed_code_never_takes_over_old_results(build, monkeypatch, step):
     build()
-    pipeline = builder._pipeline() | {step: "0" * 64}
-    monkeypatch.setattr(builder, "_pipeline", lambda: pipeline)
+    pipeline = builder.pipeline() | {step: "0" * 64}
+    monkeypatch.setattr(builder, "pipeline", lambda: pipeline)
     report = build()
     assert (report.generation, report.unchanged, report.embedded) == ("gen-000002", 3, 0)
     assert build().generation == "gen-000002"
 
 
 def test_the_fingerprint_of_the_code_covers_loaders_chunking_and_analysis():
-    assert set(builder._pipeline()) == {"loading", "chunking", "analysis"}
+    assert set(builder.pipeline()) == {"loading", "chunking", "analysis"}
     root = Path(builder.__file__).parent
     for patterns, _ in builder._STEPS.values():
         assert all(list(root.glob(pattern)) for pattern in patterns)
-    assert len(set(builder._pipeline().values())) == 3
+    assert len(set(builder.pipeline().values())) == 3
 
 
 def test_other_limits_read_the_files_again(build):
@@ -283,8 +283,7 @@ def test_a_calibration_lives_as_long_as_embedder_and_chunking(build, store, corp
     build()
     generation = store.open_current()
     calibrated = builder.Draft(
-        list(generation.documents.values()), generation.passages, generation.inputs, generation.vectors,
-        generation.bm25, generation.manifest.embedder, generation.manifest.chunking, generation.manifest.loading,
+        generation.segments, generation.manifest.embedder, generation.manifest.chunking, generation.manifest.loading,
         generation.manifest.pipeline, {"threshold": 0.4},
     )  # fmt: skip
     with store.lock():

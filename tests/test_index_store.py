@@ -16,7 +16,7 @@ from drafts import TEXTS, make_draft
 
 from rag.datatypes import Heading
 from rag.errors import IndexFormatError, IndexLockedError, IndexNotFoundError, RagError
-from rag.store import Bm25Index, Draft, IndexStore, fsio, index_store
+from rag.store import Bm25Index, IndexStore, SegmentDraft, fsio, index_store
 from rag.store.manifest import Manifest
 
 
@@ -52,15 +52,16 @@ def test_a_generation_reads_back_equal_and_searches_equal(store, draft, fake_emb
     name = write(store, draft)
     generation = store.open_current()
     assert generation.name == name == "gen-000001" and generation.warning is None
-    assert list(generation.documents.values()) == draft.documents
-    assert list(generation.documents) == [document.doc_id for document in draft.documents]
-    assert list(generation.passages) == draft.passages
-    assert list(generation.inputs) == draft.inputs
+    (segment,) = draft.segments
+    assert list(generation.documents.values()) == segment.documents
+    assert list(generation.documents) == [document.doc_id for document in segment.documents]
+    assert list(generation.passages) == segment.passages
+    assert list(generation.inputs) == segment.inputs
     assert generation.manifest.embedder == fake_embedder.fingerprint
     assert generation.manifest.counts == {"documents": 3, "passages": 6, "dim": 64}
     assert generation.manifest.languages == {"ar": 2, "en": 4}
     assert generation.calibration is None
-    assert search_results(generation, fake_embedder) == search_results(draft, fake_embedder)
+    assert search_results(generation, fake_embedder) == search_results(segment, fake_embedder)
     assert store.verify() == []
 
 
@@ -81,7 +82,7 @@ def test_a_generation_cannot_be_changed(store, draft):
     write(store, draft)
     generation = store.open_current()
     with pytest.raises(TypeError):
-        generation.documents["new"] = draft.documents[0]
+        generation.documents["new"] = generation.documents["odd.txt"]
     with pytest.raises(AttributeError):
         generation.name = "gen-000009"
 
@@ -92,7 +93,7 @@ def test_a_reader_keeps_its_generation_when_its_files_are_gone(store, draft, fak
     before = search_results(generation, fake_embedder)
     shutil.rmtree(store.index_dir)
     assert search_results(generation, fake_embedder) == before
-    assert generation.passages[0].text == draft.passages[0].text
+    assert generation.passages[0].text == draft.segments[0].passages[0].text
 
 
 @pytest.mark.parametrize(
@@ -115,8 +116,9 @@ def test_a_reader_keeps_its_generation_when_its_files_are_gone(store, draft, fak
     ],
 )
 def test_parts_that_do_not_belong_together_are_never_stored(store, draft, change, message):
+    (segment,) = draft.segments
     with pytest.raises(ValueError, match=message):
-        write(store, change(draft))
+        write(store, replace(draft, segments=[change(segment)]))
     assert store.generations() == []
 
 
@@ -256,8 +258,8 @@ def test_a_whole_file_of_another_generation_is_found_out(store, draft, fake_embe
 
 @pytest.mark.parametrize("file_name", ["passages.jsonl", "documents.jsonl", "vectors.faiss", "bm25-en.safetensors"])
 def test_a_file_that_passes_its_checksum_but_makes_no_sense_is_an_error_too(store, draft, file_name, monkeypatch):
-    to_files = Draft.to_files
-    monkeypatch.setattr(Draft, "to_files", lambda self: to_files(self) | {file_name: b'{"some": "thing"}\n'})
+    to_files = SegmentDraft.to_files
+    monkeypatch.setattr(SegmentDraft, "to_files", lambda self: to_files(self) | {file_name: b'{"some": "thing"}\n'})
     write(store, draft)
     with pytest.raises(IndexFormatError, match=f"{file_name} cannot be understood.*rag build"):
         store.open_current()
@@ -302,10 +304,10 @@ def test_a_current_that_points_nowhere(store, draft):
 def test_another_format_version_is_refused_untouched_and_never_passed_over(store, draft):
     write(store, draft, times=2)
     path = store.index_dir / "gen-000002" / "manifest.json"
-    record = json.loads(path.read_bytes()) | {"format_version": 2}
+    record = json.loads(path.read_bytes()) | {"format_version": 3}
     path.write_text(json.dumps(record))
     before = path.read_bytes()
-    with pytest.raises(IndexFormatError, match="format version 2, this program reads 1.*upgrade sanad, or rebuild"):
+    with pytest.raises(IndexFormatError, match="format version 3, this program reads 2.*upgrade sanad, or rebuild"):
         store.open_current()
     assert path.read_bytes() == before
     write(store, draft)  # the user chose to rebuild: the other version's index is what a rollback of that one finds
@@ -324,10 +326,10 @@ def test_a_generation_collected_while_it_is_opened_is_no_error(store, draft, mon
     write(store, draft, times=2)
     load = index_store.load_generation
 
-    def load_late(folder):
+    def load_late(folder, **how):
         if folder.name == "gen-000002":  # two builds commit between the reading of CURRENT and that of the files
             write(IndexStore(store.index_dir), draft, times=2)
-        return load(folder)
+        return load(folder, **how)
 
     monkeypatch.setattr(index_store, "load_generation", load_late)
     generation = store.open_current()

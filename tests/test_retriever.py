@@ -17,7 +17,7 @@ from rag.errors import IndexFormatError, IndexMismatchError, IndexNotFoundError
 from rag.fusion import Moments, default_weights, fuse, standardise
 from rag.lexical import LexicalLeg
 from rag.retriever import Retriever
-from rag.store import Bm25Index, Draft, IndexStore, VectorIndex
+from rag.store import Bm25Index, Draft, IndexStore, SegmentDraft, VectorIndex
 from rag.text.analyzers import terms
 
 CORPUS = {
@@ -44,17 +44,9 @@ def write_index(fake_embedder):
         for language in sorted({passage.language for passage in passages}):
             rows = np.array([row for row, p in enumerate(passages) if p.language == language], dtype=np.int64)
             bm25[language] = (Bm25Index.build([terms(passages[row].text, language) for row in rows]), rows)
-        draft = Draft(
-            documents=documents,
-            passages=passages,
-            inputs=[""] * len(passages),
-            vectors=VectorIndex.build(fake_embedder.encode_passages([p.text for p in passages])),
-            bm25=bm25,
-            embedder=fake_embedder.fingerprint,
-            chunking={},
-            loading={},
-            pipeline={},
-        )
+        vectors = VectorIndex.build(fake_embedder.encode_passages([p.text for p in passages]))
+        segment = SegmentDraft(documents, passages, [""] * len(passages), vectors, bm25)
+        draft = Draft([segment], fake_embedder.fingerprint, chunking={}, loading={}, pipeline={})
         store = IndexStore(folder)
         with store.lock():
             return store.write_generation(draft)
@@ -194,9 +186,8 @@ def test_equal_scores_keep_the_order_of_the_index(tmp_path, write_index, fake_em
 
 def test_an_index_without_passages_finds_nothing(tmp_path, fake_embedder):
     store = IndexStore(tmp_path)
-    draft = Draft(
-        [], [], [], VectorIndex.build(np.zeros((0, 64), np.float32)), {}, fake_embedder.fingerprint, {}, {}, {}
-    )
+    segment = SegmentDraft([], [], [], VectorIndex.build(np.zeros((0, 64), np.float32)), {})
+    draft = Draft([segment], fake_embedder.fingerprint, {}, {}, {})
     with store.lock():
         store.write_generation(draft)
     retriever = Retriever.open(tmp_path, embedder=fake_embedder)

@@ -124,13 +124,14 @@ class DocumentLoader:
         with self._lock:
             self._stop()
 
-    def load(self, path: Path, doc_id: str) -> Document:
+    def load(self, path: Path, doc_id: str, *, data: bytes | None = None) -> Document:
         """Read one file.
 
         Args:
             path: A regular file of one of ``SUPPORTED_SUFFIXES``, or one in an archive. Its content
                 decides, not its name alone.
             doc_id: Identity of the document, kept as it is.
+            data: The file's bytes, as `read` gives them; None reads them.
 
         Returns:
             The document; its text is never empty and holds no control character but the newline.
@@ -145,10 +146,10 @@ class DocumentLoader:
             raise CorpusError(path, unsupported_reason(path.suffix))
         if is_archive(path):
             raise CorpusError(path, "an archive of documents: load_archive reads each of them")
-        return self._document(path, doc_id, self._read(path))
+        return self._document(path, doc_id, self.read(path) if data is None else data)
 
     def load_archive(
-        self, path: Path, doc_id: str, *, known: Known | None = None
+        self, path: Path, doc_id: str, *, known: Known | None = None, data: bytes | None = None
     ) -> Iterator[tuple[Document, str] | CorpusError]:
         """Read each file of an archive as a document of its own; one that cannot be read stops none of the others.
 
@@ -156,6 +157,7 @@ class DocumentLoader:
             path: A file whose name `is_archive`.
             doc_id: Of the archive; the documents are ``doc_id/name in the archive``.
             known: Returns the document of a doc_id and a sha256 where it was read before, None where it was not.
+            data: The archive's bytes, as `read` gives them; None reads them.
 
         Yields:
             By name, each document with the doc_id of the one that was ``known``, empty where it was read anew; of what
@@ -167,7 +169,7 @@ class DocumentLoader:
         """
         is_empty = True
         left_s = self.config.timeout_s  # for all that is refused in it together: a thousand slow files are one upload
-        for member in self._members(path):
+        for member in self._members(path, data=data):
             is_empty = False
             inner, inner_id = path / member["name"], f"{doc_id}/{member['name']}"
             if "reason" in member:
@@ -192,17 +194,19 @@ class DocumentLoader:
         if is_empty:
             raise CorpusError(path, "the archive holds no document")
 
-    def digests(self, path: Path) -> dict[str, str]:
+    def digests(self, path: Path, *, data: bytes | None = None) -> dict[str, str]:
         """Return the sha256 of each document in an archive, by its name in it; empty for one that is refused.
+
+        ``data`` are the archive's bytes, as `read` gives them; None reads them.
 
         Raises:
             CorpusError: The archive cannot be read.
         """
-        return {member["name"]: member.get("sha256", "") for member in self._members(path, is_digest=True)}
+        return {member["name"]: member.get("sha256", "") for member in self._members(path, is_digest=True, data=data)}
 
-    def _members(self, path: Path, *, is_digest: bool = False) -> Iterator[dict[str, str]]:
+    def _members(self, path: Path, *, is_digest: bool = False, data: bytes | None = None) -> Iterator[dict[str, str]]:
         """Yield the members of an archive as `rag.loaders.archive.unpack` gives them."""
-        data = self._read(path)
+        data = self.read(path) if data is None else data
         config = self.config
         first: int | None = 0
         while first is not None:
@@ -260,17 +264,18 @@ class DocumentLoader:
         """
         if path.suffix.lower() != ".pdf":
             raise CorpusError(path, "only the pages of a PDF can be drawn")
-        data = self._read(path)
+        data = self.read(path)
         if hashlib.sha256(data).hexdigest() != sha256:
             raise CorpusError(path, "the file has changed since it was indexed; update the index")
         with self._lock:
             reply = self._parse(path, ".pdf", data, {"page": number, "width": width})
         return base64.b64decode(reply["png"])
 
-    def _read(self, path: Path) -> bytes:
-        """Return the bytes of a regular file within the size limit. A pipe or device is never waited for.
+    def read(self, path: Path) -> bytes:
+        """Return the bytes of a regular file, or of one in an archive. A pipe or device is never waited for.
 
-        A path may go on into an archive.
+        Raises:
+            CorpusError: The file is empty, larger than a file may be, or cannot be opened.
         """
         archive = next((parent for parent in path.parents if is_archive(parent) and parent.is_file()), None)
         if archive is not None:

@@ -45,8 +45,7 @@ class DenseLeg:
             cosines = self._part.cosines(query)
             return DenseScores(query, self._part, candidates(cosines, eligible, top), Moments.of(cosines), cosines)
         moments = Moments.of(self._part.cosines(query, self._sample)).of_all(len(self._part))
-        nearest, _ = self._part.nearest(query, eligible, top)
-        return DenseScores(query, self._part, nearest, moments, None)
+        return DenseScores(query, self._part, self._part.nearest(query, eligible, top), moments, None)
 
 
 @dataclass(frozen=True, slots=True)

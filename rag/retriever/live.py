@@ -215,7 +215,8 @@ class Retriever:
         try:
             name = self._store.current_name()
             if name != self._followed:
-                generation = self._store.open_current(fallback=False)  # builds may go by meanwhile
+                known = self._snapshot.generation
+                generation = self._store.open_current(fallback=False, known=known)  # builds may go by meanwhile
                 self._snapshot = self._snapshot_of(generation, self._embedder)
                 self._followed, self._problem = generation.name, None
                 logger.info("%s: now serving %s", self._store.index_dir, generation.name)

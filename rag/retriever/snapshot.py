@@ -22,7 +22,6 @@ from rag.retriever.diversity import diversify
 from rag.retriever.filters import Filters
 from rag.retriever.legs import DenseLeg, Leg
 from rag.store import Generation
-from rag.store.vectors import Part
 from rag.text.dialect import in_standard_arabic
 from rag.text.language import detect_language
 from rag.text.spelling import SpellChecker
@@ -102,7 +101,7 @@ class Snapshot:
         self._spelling: SpellChecker | None = None  # made on first use
         self._spelling_lock = threading.Lock()
         self._languages = {
-            language: _Language(rows, DenseLeg(Part(generation.vectors, rows)), LexicalLeg(index, language, dictionary))
+            language: _Language(rows, DenseLeg(generation.part(language)), LexicalLeg(index, language, dictionary))
             for language, (index, rows) in sorted(generation.bm25.items())
         }
         doc_ids = {doc_id: number for number, doc_id in enumerate(generation.documents)}

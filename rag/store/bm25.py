@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import chain
 
 import numpy as np
@@ -70,7 +71,7 @@ class Bm25Index:
         cls,
         term_lists: Iterable[Sequence[str]],
         *,
-        base: tuple[Bm25Index, IntArray] | None = None,
+        base: tuple[Bm25Index | JoinedBm25, IntArray] | None = None,
         k1: float = K1,
         b: float = B,
     ) -> Bm25Index:
@@ -100,9 +101,10 @@ class Bm25Index:
             index, sources = base
             taken = np.flatnonzero(sources >= 0)
             places, old_owners, old_counts = index._postings_of(sources[taken])
-            new_ids = np.zeros(len(index.terms), dtype=np.int64)
-            used = np.flatnonzero(np.bincount(old_owners, minlength=len(index.terms)))
-            new_ids[used] = [ids[index.terms[owner]] for owner in used.tolist()]
+            old_terms = index.terms
+            new_ids = np.zeros(len(old_terms), dtype=np.int64)
+            used = np.flatnonzero(np.bincount(old_owners, minlength=len(old_terms)))
+            new_ids[used] = [ids[old_terms[owner]] for owner in used.tolist()]
             keys = np.concatenate([keys, new_ids[old_owners] * width + taken[places]])  # other rows: no key twice
             counts = np.concatenate([counts, old_counts])
             lengths[taken] = index.lengths[sources[taken]]
@@ -140,6 +142,11 @@ class Bm25Index:
         return places, owners, self._counts[postings].astype(np.int64)
 
     @property
+    def parts(self) -> tuple[Bm25Index, ...]:
+        """Return what it is joined of: itself."""
+        return (self,)
+
+    @property
     def n_rows(self) -> int:
         """Return the number of rows."""
         return len(self._lengths)
@@ -164,8 +171,7 @@ class Bm25Index:
 
     def idf(self, term: str) -> float:
         """Return the term's inverse document frequency, above 0; that of a term in no row if it is unknown."""
-        index = self._ids.get(term)
-        return float(np.log1p((self.n_rows + 0.5) / 0.5) if index is None else self._idf[index])
+        return inverse_document_frequency(self.document_frequency(term), self.n_rows)
 
     def postings(self, term: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """Return ``(rows, tf)`` of a term: the rows that hold it, increasing, and how often each does.
@@ -229,3 +235,63 @@ class Bm25Index:
             k1=k1,
             b=b,
         )
+
+
+class JoinedBm25:
+    """BM25 indexes of several lists of texts as one, with the statistics of all of them. Immutable.
+
+    Args:
+        parts: The indexes, at least one, of equal parameters; the rows of each follow those of the one before.
+    """
+
+    def __init__(self, parts: Sequence[Bm25Index]) -> None:
+        self.parts = tuple(parts)
+        self.k1, self.b = parts[0].k1, parts[0].b
+        if any((part.k1, part.b) != (self.k1, self.b) for part in parts):
+            raise ValueError("the parts have other parameters")
+        self.lengths: npt.NDArray[np.int32] = np.concatenate([part.lengths for part in parts])
+        self._starts = np.cumsum([0, *(part.n_rows for part in parts)])
+
+    @property
+    def n_rows(self) -> int:
+        """Return the number of rows."""
+        return len(self.lengths)
+
+    @cached_property
+    def terms(self) -> tuple[str, ...]:
+        """Return the vocabulary, sorted by code point."""
+        return tuple(sorted(set().union(*(part.terms for part in self.parts))))
+
+    def __contains__(self, term: object) -> bool:
+        return any(term in part for part in self.parts)
+
+    def document_frequency(self, term: str) -> int:
+        """Return how many rows hold ``term``; 0 if none does."""
+        return sum(part.document_frequency(term) for part in self.parts)
+
+    def idf(self, term: str) -> float:
+        """Return the term's inverse document frequency, above 0; that of a term in no row if it is unknown."""
+        return inverse_document_frequency(self.document_frequency(term), self.n_rows)
+
+    def postings(self, term: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+        """Return ``(rows, tf)`` of a term; see `Bm25Index.postings`."""
+        found = [part.postings(term) for part in self.parts]
+        rows = [own + np.int32(start) for (own, _), start in zip(found, self._starts.tolist(), strict=False)]
+        return np.concatenate(rows), np.concatenate([counts for _, counts in found])
+
+    def _postings_of(self, rows: IntArray) -> tuple[IntArray, IntArray, IntArray]:
+        """See `Bm25Index._postings_of`."""
+        ids = {term: index for index, term in enumerate(self.terms)}
+        found: list[tuple[IntArray, IntArray, IntArray]] = []
+        for part, start in zip(self.parts, self._starts.tolist(), strict=False):
+            here = np.flatnonzero((rows >= start) & (rows < start + part.n_rows))
+            places, owners, counts = part._postings_of(rows[here] - start)
+            renamed = np.array([ids[term] for term in part.terms], dtype=np.int64)
+            found.append((here[places], renamed[owners], counts))
+        places, owners, counts = (np.concatenate(each) for each in zip(*found, strict=True))
+        return places, owners, counts
+
+
+def inverse_document_frequency(frequency: float, n_rows: int) -> float:
+    """Return ``ln(1 + (n_rows - frequency + 0.5) / (frequency + 0.5))``, above 0."""
+    return float(np.log1p((n_rows - frequency + 0.5) / (frequency + 0.5)))

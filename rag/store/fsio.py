@@ -18,6 +18,7 @@ from rag.errors import IndexCorruptError, RagError
 
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 _NOT_ALLOWED = frozenset({errno.EACCES, errno.EPERM})
+_NO_LINK = frozenset({errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS})
 _NO_DESCRIPTOR = frozenset({errno.EMFILE, errno.ENFILE})
 _DESCRIPTOR_REMEDY = "Raise the limit (ulimit -n) or end other programs, then try again"
 
@@ -52,6 +53,19 @@ def write_new_file(path: Path, data: bytes) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def link_file(source: Path, target: Path) -> None:
+    """Give a file, which is on disk and never changes, a second name; a copy where the disk has no such thing.
+
+    Like that of :func:`write_new_file`, the name is durable after :func:`sync_folder`. Raises OSError.
+    """
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINK:
+            raise
+        write_new_file(target, source.read_bytes())
 
 
 def sync_folder(path: Path) -> None:

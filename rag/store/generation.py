@@ -1,128 +1,191 @@
-"""One generation of the index, in memory, and its files: the bytes of each, and back.
-
-A :class:`Draft` is what a build produced; a :class:`Generation` is what a reader holds from retrieval to citation.
-``index/README.md`` describes the files for programs that do without this module.
-"""
+"""One generation of the index: what a build wants written, and what a reader holds from retrieval to citation."""
 
 from __future__ import annotations
 
 import json
-import re
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import accumulate, chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
 import numpy.typing as npt
-from safetensors import SafetensorError
-from safetensors.numpy import load as load_arrays
-from safetensors.numpy import save as save_arrays
 
-from rag.datatypes import Document, Heading, Page, Passage
-from rag.errors import IndexCorruptError, IndexFormatError
-from rag.store.bm25 import Bm25Index
+from rag.datatypes import Document, Passage
+from rag.errors import IndexCorruptError
+from rag.store.bm25 import Bm25Index, JoinedBm25
 from rag.store.manifest import Manifest, read_checked, read_manifest
-from rag.store.vectors import VectorIndex
+from rag.store.segment import LexicalPart, Segment, SegmentDraft, read_segments
+from rag.store.vectors import EXACT_ROWS, Codes, Part, VectorIndex
 
-VECTORS_FILE = "vectors.faiss"
-PASSAGES_FILE = "passages.jsonl"
-DOCUMENTS_FILE = "documents.jsonl"
 CALIBRATION_FILE = "calibration.json"
 
-_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+_LEAST_CODED = 1_024  # passages of one segment and language; fewer are scanned exactly beside the codes of others
 
-LexicalIndex = tuple[Bm25Index, npt.NDArray[np.int64]]
-
-
-def bm25_file(language: str) -> str:
-    """Return the name of the file that holds the BM25 lists of one passage language."""
-    return f"bm25-{language}.safetensors"
+Item = TypeVar("Item")
+LexicalIndex = tuple[Bm25Index | JoinedBm25, npt.NDArray[np.int64]]
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
     """What a build produced, to be written as a generation.
 
-    ``passages``, ``inputs`` and the rows of ``vectors`` belong together, position by position, in the order of
-    ``documents`` and of offsets. ``inputs`` are fingerprints of the text the embedder saw. ``bm25`` maps a passage
-    language to its index and the passage row of each of its rows, increasing. The rest goes to the manifest.
+    ``segments`` are new ones, or those of the generation before, which stay as they are. No document is in two. The
+    rest goes to the manifest.
     """
 
-    documents: Sequence[Document]
-    passages: Sequence[Passage]
-    inputs: Sequence[str]
-    vectors: VectorIndex
-    bm25: Mapping[str, LexicalIndex]
+    segments: Sequence[SegmentDraft | Segment]
     embedder: Mapping[str, str | int]
     chunking: Mapping[str, int]
     loading: Mapping[str, int | float]
     pipeline: Mapping[str, str]
     calibration: Mapping[str, Any] | None = None
 
-    def to_files(self) -> dict[str, bytes]:
-        """Return the bytes of every file but the manifest, by name.
-
-        Raises:
-            ValueError: The parts do not belong together, for instance a passage whose text is not
-                ``document.text[start:end]``. That is a bug in whoever made them; nothing may be stored.
-        """
-        documents = {document.doc_id: document for document in self.documents}
-        if len(documents) != len(self.documents):
-            raise ValueError("two documents have the same doc_id")
-        if not len(self.passages) == len(self.inputs) == len(self.vectors):
-            raise ValueError(
-                f"{len(self.passages)} passages, {len(self.inputs)} inputs and {len(self.vectors)} vectors do not fit"
-            )
-        covered = np.sort(np.concatenate([np.zeros(0, np.int64), *(rows for _, rows in self.bm25.values())]))
-        if not np.array_equal(covered, np.arange(len(self.passages))):
-            raise ValueError("the BM25 lists do not cover each passage once")
-        for passage in self.passages:
-            if not passage.text or documents[passage.doc_id].text[passage.start : passage.end] != passage.text:
-                raise ValueError(f"passage {passage.passage_id} is not a slice of its document")
-        files = {
-            VECTORS_FILE: self.vectors.to_bytes(),
-            PASSAGES_FILE: _to_jsonl(map(_passage_record, self.passages, self.inputs)),
-            DOCUMENTS_FILE: _to_jsonl(map(_document_record, self.documents)),
-        }
-        for language, (index, rows) in sorted(self.bm25.items()):
-            if not _LANGUAGE.fullmatch(language):
-                raise ValueError(f"{language!r} is no language code")
-            if len(rows) != index.n_rows:
-                raise ValueError(f"{len(rows)} passages for {index.n_rows} rows of BM25 in {language!r}")
-            files[bm25_file(language)] = save_arrays({**index.to_arrays(), "passages": rows})
-        if self.calibration is not None:
-            files[CALIBRATION_FILE] = json.dumps(dict(self.calibration), indent=2).encode("utf-8")
-        return files
+    @property
+    def documents(self) -> Iterator[Document]:
+        """Return the documents of all segments."""
+        return chain.from_iterable(
+            each.documents.values() if isinstance(each, Segment) else each.documents for each in self.segments
+        )
 
 
-@dataclass(frozen=True, slots=True)
+class Joined(Sequence[Item]):
+    """Several sequences as one, none of them copied."""
+
+    def __init__(self, parts: Sequence[Sequence[Item]]) -> None:
+        self._parts = [part for part in parts if len(part)]
+        self._ends = list(accumulate(map(len, self._parts)))
+
+    def __len__(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return [self[row] for row in range(*index.indices(len(self)))]
+        row = index + len(self) if index < 0 else index
+        if not 0 <= row < len(self):
+            raise IndexError(index)
+        part = bisect_right(self._ends, row)
+        return self._parts[part][row - (self._ends[part - 1] if part else 0)]
+
+    def __iter__(self) -> Iterator[Item]:
+        return chain.from_iterable(self._parts)
+
+
+@dataclass(frozen=True)
 class Generation:
     """One generation of the index, whole and in memory. Nothing in it changes, whatever happens on disk.
 
-    ``documents`` is in order of doc_id. ``passages[row]``, ``inputs[row]`` and row ``row`` of ``vectors`` belong
-    together. ``bm25`` maps a passage language to ``(index, rows)``; ``rows[i]``, int64, is the passage row of the
-    index's row i. ``calibration`` is what was measured on this index, None if nothing was. ``warning`` says why
-    this is not the generation that ``CURRENT`` names, None if it is.
+    Attributes:
+        manifest: What the folder says of itself.
+        segments: Its parts; rows go through them one after another.
+        calibration: What was measured on this index, None if nothing was.
+        warning: Why this is not the generation that ``CURRENT`` names, None if it is.
     """
 
-    name: str
     manifest: Manifest
-    documents: Mapping[str, Document]
-    passages: Sequence[Passage]
-    inputs: Sequence[str]
-    vectors: VectorIndex
-    bm25: Mapping[str, LexicalIndex]
+    segments: Sequence[Segment]
     calibration: Mapping[str, Any] | None = None
     warning: str | None = None
 
+    @property
+    def name(self) -> str:
+        """Return the folder's name, such as ``gen-000007``."""
+        return self.manifest.generation
 
-def load_generation(folder: Path) -> Generation:
+    def warned(self, warning: str) -> Generation:
+        """Return the same generation with a warning."""
+        return replace(self, warning=warning)
+
+    @cached_property
+    def documents(self) -> Mapping[str, Document]:
+        """Return the documents by doc_id, in its order."""
+        if len(self.segments) == 1:
+            return self.segments[0].documents
+        every = chain.from_iterable(segment.documents.items() for segment in self.segments)
+        return MappingProxyType(dict(sorted(every)))
+
+    @cached_property
+    def passages(self) -> Sequence[Passage]:
+        """Return the passages by row."""
+        return _joined([segment.passages for segment in self.segments])
+
+    @cached_property
+    def inputs(self) -> Sequence[str]:
+        """Return the fingerprint of what the embedder saw, by row."""
+        return _joined([segment.inputs for segment in self.segments])
+
+    @cached_property
+    def vectors(self) -> VectorIndex:
+        """Return the vectors by row."""
+        return VectorIndex.joined([segment.vectors for segment in self.segments])
+
+    @cached_property
+    def bm25(self) -> Mapping[str, LexicalIndex]:
+        """Return ``(index, rows)`` by passage language; ``rows[i]``, int64, is the passage row of the index's row i."""
+        languages = sorted({language for segment in self.segments for language in segment.bm25})
+        return MappingProxyType({language: self._lexical(language) for language in languages})
+
+    def part(self, language: str) -> Part:
+        """Return search by meaning among the passages of one language; positions are those of its BM25 lists."""
+        _, rows = self.bm25[language]
+        coded: list[tuple[int, Codes]] = []
+        if len(rows) > EXACT_ROWS:
+            start = 0
+            for segment in self.segments:
+                n_rows = len(segment.bm25[language][1]) if language in segment.bm25 else 0
+                if n_rows >= _LEAST_CODED:
+                    coded.append((start, segment.codes(language)))
+                start += n_rows
+        return Part(self.vectors, rows, coded)
+
+    def parse(self) -> None:
+        """Work out what the bytes of the segments say.
+
+        Raises:
+            IndexCorruptError: A file cannot be understood, or they do not fit together.
+        """
+        for segment in self.segments:
+            segment.parse()
+        found = {"documents": len(self.documents), "passages": len(self.passages), "dim": self.vectors.dim}
+        folder = self.segments[0].folder.with_name(self.name)
+        if found != dict(self.manifest.counts):
+            raise IndexCorruptError(folder, f"holds {found}, its manifest says {dict(self.manifest.counts)}")
+        languages = {language: len(rows) for language, (_, rows) in self.bm25.items()}
+        if languages != dict(self.manifest.languages):
+            raise IndexCorruptError(folder, f"holds {languages}, its manifest says {dict(self.manifest.languages)}")
+
+    def _lexical(self, language: str) -> LexicalIndex:
+        parts: list[LexicalPart] = []
+        start = 0
+        for segment in self.segments:
+            if language in segment.bm25:
+                index, rows = segment.bm25[language]
+                parts.append((index, rows + start))
+            start += len(segment.passages)
+        if len(parts) == 1:
+            return parts[0]
+        every = np.concatenate([rows for _, rows in parts])
+        return JoinedBm25([index for index, _ in parts]), every
+
+
+def load_generation(folder: Path, *, known: Generation | None = None, parse: bool = True) -> Generation:
     """Read one generation into memory, after every file was found unchanged.
 
     Args:
         folder: The generation's folder, such as ``index/gen-000007``.
+        known: Another one, whose segments need not be read again where they are part of this one.
+        parse: Work out at once what the bytes say. Without, whoever asks first finds what cannot be understood.
 
     Raises:
         IndexFormatError: A file is missing, damaged, of another format version or of another generation; the
@@ -130,117 +193,19 @@ def load_generation(folder: Path) -> Generation:
         RagError: A file may be whole but cannot be read; see `fsio.read_error`.
     """
     manifest = read_manifest(folder)
-    files = {name: read_checked(folder, name, entry) for name, entry in manifest.files.items()}
-    name = ""
-    try:
-        name = DOCUMENTS_FILE
-        documents = {document.doc_id: document for document in map(_document, _from_jsonl(files[name]))}
-        name = PASSAGES_FILE
-        records = _from_jsonl(files[name])
-        passages = tuple(_passage(record, documents) for record in records)
-        inputs = tuple(record["input"] for record in records)
-        name = VECTORS_FILE
-        vectors = VectorIndex.from_bytes(files[name])
-        bm25: dict[str, LexicalIndex] = {}
-        for language in sorted(manifest.languages):
-            name = bm25_file(language)
-            arrays = load_arrays(files[name])
-            bm25[language] = (Bm25Index.from_arrays(arrays), arrays["passages"])
-        name = CALIBRATION_FILE
-        calibration = json.loads(files[name]) if name in files else None
-    except (ValueError, LookupError, TypeError, AttributeError, SafetensorError, IndexFormatError) as error:
-        raise IndexCorruptError(folder / name, f"cannot be understood: {error!r}") from error
-    found = {"documents": len(documents), "passages": len(passages), "dim": vectors.dim}
-    if found != dict(manifest.counts) or len(vectors) != len(passages):
-        raise IndexCorruptError(
-            folder, f"holds {found} and {len(vectors)} vectors, its manifest says {dict(manifest.counts)}"
-        )
-    return Generation(
-        name=folder.name,
-        manifest=manifest,
-        documents=MappingProxyType(documents),
-        passages=passages,
-        inputs=inputs,
-        vectors=vectors,
-        bm25=MappingProxyType(bm25),
-        calibration=calibration,
-    )
+    segments = read_segments(folder, manifest, {} if known is None else {each.key: each for each in known.segments})
+    calibration = None
+    if CALIBRATION_FILE in manifest.files:
+        data = read_checked(folder, CALIBRATION_FILE, manifest.files[CALIBRATION_FILE])
+        try:
+            calibration = json.loads(data)
+        except ValueError as error:
+            raise IndexCorruptError(folder / CALIBRATION_FILE, f"cannot be understood: {error!r}") from error
+    generation = Generation(manifest, segments, calibration)
+    if parse:
+        generation.parse()
+    return generation
 
 
-def _document_record(document: Document) -> dict[str, Any]:
-    for heading in document.headings:
-        if document.text[heading.start : heading.end] != heading.text:
-            raise ValueError(f"a heading of {document.doc_id} is not a slice of its text: {heading}")
-    return {
-        "doc_id": document.doc_id,
-        "title": document.title,
-        "language": document.language,
-        "sha256": document.sha256,
-        "text": document.text,
-        "headings": [{"level": item.level, "start": item.start, "end": item.end} for item in document.headings],
-        "pages": [{"number": item.number, "start": item.start, "end": item.end} for item in document.pages],
-        "warnings": list(document.warnings),
-        "metadata": dict(document.metadata),
-    }
-
-
-def _document(record: dict[str, Any]) -> Document:
-    text = record["text"]
-    return Document(
-        doc_id=record["doc_id"],
-        title=record["title"],
-        text=text,
-        language=record["language"],
-        sha256=record["sha256"],
-        headings=tuple(
-            Heading(text[item["start"] : item["end"]], item["level"], item["start"], item["end"])
-            for item in record["headings"]
-        ),
-        pages=tuple(Page(item["number"], item["start"], item["end"]) for item in record["pages"]),
-        warnings=tuple(record["warnings"]),
-        metadata=tuple(sorted(record.get("metadata", {}).items())),  # older generations have none
-    )
-
-
-def _passage_record(passage: Passage, embedder_input: str) -> dict[str, Any]:
-    return {
-        "doc_id": passage.doc_id,
-        "start": passage.start,
-        "end": passage.end,
-        "language": passage.language,
-        "title": passage.title,
-        "heading": list(passage.heading),
-        "page": passage.page,
-        "input": embedder_input,
-    }
-
-
-def _passage(record: dict[str, Any], documents: Mapping[str, Document]) -> Passage:
-    start, end = record["start"], record["end"]
-    return Passage(
-        doc_id=record["doc_id"],
-        start=start,
-        end=end,
-        text=documents[record["doc_id"]].text[start:end],
-        language=record["language"],
-        title=record["title"],
-        heading=tuple(record["heading"]),
-        page=record["page"],
-    )
-
-
-def _to_jsonl(records: Iterator[dict[str, Any]]) -> bytes:
-    return b"".join(map(_to_line, records))
-
-
-def _to_line(record: dict[str, Any]) -> bytes:
-    try:
-        return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8") + b"\n"
-    except UnicodeEncodeError:  # a lone surrogate: only JSON's own escapes can carry it
-        return json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
-
-
-def _from_jsonl(data: bytes) -> list[dict[str, Any]]:
-    # One array is parsed in half the time of many lines; within JSON a line feed is always escaped.
-    records: list[dict[str, Any]] = json.loads(b"[" + data.removesuffix(b"\n").replace(b"\n", b",") + b"]")
-    return records
+def _joined(parts: Sequence[Sequence[Item]]) -> Sequence[Item]:
+    return parts[0] if len(parts) == 1 else Joined(parts)

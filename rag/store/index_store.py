@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import json
 import logging
 import os
 import platform
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from rag.errors import IndexCorruptError, IndexFormatError, IndexLockedError, IndexNotFoundError, RagError
 from rag.store import fsio
-from rag.store.generation import Draft, Generation, load_generation
+from rag.store.generation import CALIBRATION_FILE, Draft, Generation, load_generation
 from rag.store.manifest import (
     MANIFEST_FILE,
     FileEntry,
@@ -33,6 +33,7 @@ from rag.store.manifest import (
     read_checked,
     read_manifest,
 )
+from rag.store.segment import Segment, SegmentDraft, prefix
 
 CURRENT_FILE = "CURRENT"
 LOCK_FILE = ".lock"
@@ -88,8 +89,8 @@ class IndexStore:
             raise IndexCorruptError(path, f"is damaged: {name[:40]!r} names no generation")
         return name
 
-    def open(self, name: str) -> Generation:
-        """Load one generation, whether it is the live one or not.
+    def open(self, name: str, *, known: Generation | None = None, parse: bool = True) -> Generation:
+        """Load one generation, whether it is the live one or not; see `load_generation`.
 
         Raises:
             IndexFormatError: It is missing, damaged, or of another format version.
@@ -98,12 +99,14 @@ class IndexStore:
         folder = self.index_dir / name
         if not folder.is_dir():
             raise IndexCorruptError(folder, "is missing")
-        return load_generation(folder)
+        return load_generation(folder, known=known, parse=parse)
 
-    def open_current(self, *, fallback: bool = True) -> Generation:
+    def open_current(self, *, fallback: bool = True, known: Generation | None = None, parse: bool = True) -> Generation:
         """Load the live generation.
 
         Args:
+            known: See `load_generation`.
+            parse: Likewise.
             fallback: If the live generation is damaged, answer from the newest older one that is intact, then from
                 any intact one; its ``warning`` says so, and so does the log. False raises instead.
 
@@ -113,12 +116,12 @@ class IndexStore:
                 with a newer format, which is never passed over in silence.
             RagError: It may be whole but cannot be read; see `fsio.read_error`.
         """
-        generation, failure = self._find(fallback=fallback)
+        generation, failure = self._find(fallback=fallback, known=known, parse=parse)
         if failure is None:
             return generation
         warning = f"{failure}. Answers come from {generation.name} meanwhile"
         logger.warning("%s", warning)
-        return replace(generation, warning=warning)
+        return generation.warned(warning)
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -190,9 +193,8 @@ class IndexStore:
         with suppress(RagError):
             former = self.current_name()
         name = f"gen-{max(map(_number, [*self.generations(), former or 'gen-000000'])) + 1:06d}"
-        files = draft.to_files()
-        manifest = _manifest(name, draft, files)
-        files[MANIFEST_FILE] = manifest.to_bytes()  # last
+        files, taken, entries = _files(draft)
+        files[MANIFEST_FILE] = _manifest(name, draft, entries).to_bytes()  # last
         needed = sum(map(len, files.values())) + _FOLDER_OVERHEAD_BYTES
         target = self.index_dir / name
         temporary = self.index_dir / f"{name}.tmp"
@@ -201,6 +203,8 @@ class IndexStore:
             if free < needed:
                 raise fsio.no_space(self.index_dir, needed, free)
             fsio.make_folder(temporary)
+            for file_name, source in taken.items():
+                fsio.link_file(source, temporary / file_name)
             for done, (file_name, data) in enumerate(files.items()):
                 if progress is not None:
                     progress(done, len(files), file_name)
@@ -305,13 +309,15 @@ class IndexStore:
             )
         return IndexNotFoundError(f"{self.index_dir} holds no index. Build it: rag build")
 
-    def _find(self, *, fallback: bool) -> tuple[Generation, IndexFormatError | None]:
+    def _find(
+        self, *, fallback: bool, known: Generation | None = None, parse: bool = True
+    ) -> tuple[Generation, IndexFormatError | None]:
         """Return what `open_current` does, and why it is not the live generation."""
         name = ""
         for _ in range(_OPEN_ATTEMPTS):
             try:
                 name = self.current_name()
-                return self.open(name), None
+                return self.open(name, known=known, parse=parse), None
             except NewerFormatError:
                 raise
             except IndexFormatError as error:
@@ -323,7 +329,7 @@ class IndexStore:
         if fallback:
             for other in self._fallbacks(name):
                 with suppress(RagError):
-                    return self.open(other), failure
+                    return self.open(other, known=known, parse=parse), failure
         raise failure
 
     def _fallbacks(self, name: str) -> list[str]:
@@ -392,7 +398,28 @@ def corpus_fingerprint(documents: Iterator[tuple[str, str]]) -> str:
     return digest.hexdigest()
 
 
-def _manifest(name: str, draft: Draft, files: dict[str, bytes]) -> Manifest:
+def _files(draft: Draft) -> tuple[dict[str, bytes], dict[str, Path], dict[str, FileEntry]]:
+    """Return what to write, what to take over from where, and length and sha256 of all of it, by file name."""
+    written: dict[str, bytes] = {}
+    taken: dict[str, Path] = {}
+    entries: dict[str, FileEntry] = {}
+    for number, segment in enumerate(draft.segments):
+        start = prefix(number)
+        if isinstance(segment, Segment):
+            taken |= {f"{start}{name}": segment.path(name) for name in segment.files}
+            entries |= {f"{start}{name}": entry for name, entry in segment.files.items()}
+        else:
+            written |= {f"{start}{name}": data for name, data in segment.to_files().items()}
+    if draft.calibration is not None:
+        written[CALIBRATION_FILE] = json.dumps(dict(draft.calibration), indent=2).encode("utf-8")
+    entries |= {name: FileEntry(len(data), fsio.sha256_hex(data)) for name, data in written.items()}
+    return written, taken, entries
+
+
+def _manifest(name: str, draft: Draft, files: Mapping[str, FileEntry]) -> Manifest:
+    languages: Counter[str] = Counter()
+    for segment in draft.segments:
+        languages.update(segment.languages)
     return Manifest(
         generation=name,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -401,11 +428,17 @@ def _manifest(name: str, draft: Draft, files: dict[str, bytes]) -> Manifest:
         loading=draft.loading,
         pipeline=draft.pipeline,
         corpus=corpus_fingerprint((document.doc_id, document.sha256) for document in draft.documents),
-        counts={"documents": len(draft.documents), "passages": len(draft.passages), "dim": draft.vectors.dim},
-        languages=dict(sorted(Counter(passage.language for passage in draft.passages).items())),
+        counts={
+            "documents": sum(len(segment.documents) for segment in draft.segments),
+            "passages": languages.total(),
+            "dim": max(draft.segments, key=lambda segment: isinstance(segment, SegmentDraft)).vectors.dim,
+        },
+        languages=dict(sorted(languages.items())),
         versions={"python": platform.python_version()}
         | {library: _version(library) for library in ("sanad", "numpy", "faiss-cpu", "safetensors")},
-        files={file_name: FileEntry(len(data), fsio.sha256_hex(data)) for file_name, data in files.items()},
+        files=files,
+        segments=len(draft.segments),
+        format_version=1 if len(draft.segments) == 1 else 2,
     )
 
 

@@ -17,7 +17,8 @@ from typing import Any
 from rag.errors import IndexCorruptError, IndexFormatError
 from rag.store import fsio
 
-FORMAT_VERSION = 1
+OLDEST_VERSION = 1
+FORMAT_VERSION = 2  # 1 knows no segments; an index of one segment is written as that
 MANIFEST_FILE = "manifest.json"
 
 _SEAL = re.compile(rb'  "sha256": "([0-9a-f]{64})"\n\}\n\Z')
@@ -44,7 +45,8 @@ class Manifest:
     embedder's fingerprint; ``chunking`` and ``loading`` the configs in force (``chunking`` after it was lowered to
     the embedder's window); ``pipeline`` fingerprints of the code that loads, cuts and analyses text; ``corpus`` the
     fingerprint of doc_ids and file contents; ``counts`` has ``documents``, ``passages`` and ``dim``; ``languages``
-    the number of passages by language; ``versions`` the libraries that wrote it; ``files`` every other file.
+    the number of passages by language; ``versions`` the libraries that wrote it; ``files`` every other file;
+    ``segments`` the number of parts that they make up.
     """
 
     generation: str
@@ -58,12 +60,18 @@ class Manifest:
     languages: Mapping[str, int]
     versions: Mapping[str, str]
     files: Mapping[str, FileEntry] = field(default_factory=dict)
-    format_version: int = FORMAT_VERSION
+    segments: int = 1
+    format_version: int = 1
+
+    def __post_init__(self) -> None:
+        if self.segments < 1 or (self.format_version == 1) != (self.segments == 1):
+            raise ValueError(f"format version {self.format_version} cannot have {self.segments} segments")
 
     def to_bytes(self) -> bytes:
         """Return the file's bytes: indented JSON in UTF-8 whose last member seals the bytes before it."""
+        without = {"format_version"} if self.segments > 1 else {"format_version", "segments"}
         record = {"format_version": self.format_version} | {
-            name: value for name, value in asdict(self).items() if name != "format_version"
+            name: value for name, value in asdict(self).items() if name not in without
         }
         body = json.dumps(record, ensure_ascii=True, indent=2, sort_keys=False).removesuffix("\n}") + ",\n"
         head = body.encode("utf-8")
@@ -97,7 +105,7 @@ class Manifest:
             )
         if not is_whole:
             raise IndexCorruptError(path, "is damaged: its checksum does not match")
-        if version != FORMAT_VERSION:
+        if not isinstance(version, int) or not OLDEST_VERSION <= version <= FORMAT_VERSION:
             raise IndexFormatError(
                 f"{path} has format version {version!r}, which this program does not know. Rebuild the index: rag build"
             )
@@ -109,7 +117,7 @@ class Manifest:
 
 def _members(record: dict[str, Any]) -> dict[str, Any]:
     names = {item.name for item in fields(Manifest)}
-    members = {name: record[name] for name in names}
+    members = {name: record[name] for name in names - {"segments"}} | {"segments": int(record.get("segments", 1))}
     members["files"] = {name: FileEntry(**entry) for name, entry in record["files"].items()}
     for name in members["files"]:
         if not name or Path(name).name != name:

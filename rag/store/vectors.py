@@ -8,6 +8,7 @@ file nor reports a full disk, so it never touches the disk here: bytes in, bytes
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,8 +19,8 @@ from rag.errors import IndexFormatError
 _LIMIT_LOCK = threading.Lock()
 _LIMIT_MARGIN = 1 << 20
 
-EXACT_ROWS = 8_192  # vectors that are scanned exactly: about as long as the rest of a search takes
-_REFINED = 4  # exact cosines computed for each passage wanted
+EXACT_ROWS = 8_192  # vectors of one language that are scanned exactly: about as long as the rest of a search takes
+_REFINED = 10  # exact cosines computed for each passage wanted
 _TRAINED_ON = 65_536
 _ADDED_AT_ONCE = 65_536
 
@@ -28,11 +29,22 @@ class VectorIndex:
     """Unit vectors by row, with exact search. Immutable; safe to search from many threads.
 
     Args:
-        index: A FAISS index of inner products that is no longer changed; see :meth:`build` and :meth:`from_bytes`.
+        indexes: FAISS indexes of inner products that are no longer changed; rows go through them one after another.
+            See :meth:`build`, :meth:`from_bytes` and :meth:`joined`.
     """
 
-    def __init__(self, index: Any) -> None:
-        self._index = index
+    def __init__(self, *indexes: Any) -> None:
+        self._indexes = indexes
+        self._ends = np.cumsum([int(index.ntotal) for index in indexes])
+
+    @classmethod
+    def joined(cls, parts: Sequence[VectorIndex]) -> VectorIndex:
+        """Return the vectors of several indexes as one, none of them copied; at least one, of equal dim."""
+        if len(parts) == 1:
+            return parts[0]
+        if len({part.dim for part in parts}) != 1:
+            raise ValueError(f"vectors of different lengths: {sorted(part.dim for part in parts)}")
+        return cls(*(index for part in parts for index in part._indexes))
 
     @classmethod
     def build(cls, matrix: npt.NDArray[np.float32]) -> VectorIndex:
@@ -78,19 +90,24 @@ class VectorIndex:
         return cls(index)
 
     def to_bytes(self) -> bytes:
-        """Return the index in FAISS's own serialisation."""
+        """Return the index in FAISS's own serialisation.
+
+        Raises:
+            ValueError: It is joined of several.
+        """
         import faiss
 
-        data: bytes = faiss.serialize_index(self._index).tobytes()
+        (index,) = self._indexes
+        data: bytes = faiss.serialize_index(index).tobytes()
         return data
 
     def __len__(self) -> int:
-        return int(self._index.ntotal)
+        return int(self._ends[-1])
 
     @property
     def dim(self) -> int:
         """Return the length of each vector."""
-        return int(self._index.d)
+        return int(self._indexes[0].d)
 
     def search(
         self, query_vectors: npt.NDArray[np.float32], *, top_k: int
@@ -120,13 +137,10 @@ class VectorIndex:
         wanted = min(top_k, len(self))
         if wanted == 0 or len(queries) == 0:
             return np.zeros((len(queries), wanted), np.float32), np.zeros((len(queries), wanted), np.int64)
-        # FAISS picks any of several equal scores at its cut: fetch until the cut no longer falls within a tie.
-        fetched = min(wanted + 1, len(self))
-        while True:
-            scores, rows = self._index.search(queries, fetched)
-            if fetched == len(self) or (scores[:, -1] < scores[:, wanted - 1]).all():
-                break
-            fetched = min(4 * fetched, len(self))
+        found = [_best(index, queries, wanted) for index in self._indexes if index.ntotal]
+        starts = [end - index.ntotal for end, index in zip(self._ends, self._indexes, strict=True) if index.ntotal]
+        scores = np.concatenate([scores for scores, _ in found], axis=1)
+        rows = np.concatenate([rows + start for (_, rows), start in zip(found, starts, strict=True)], axis=1)
         order = np.lexsort((rows, -scores), axis=1)[:, :wanted]
         return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
 
@@ -144,13 +158,27 @@ class VectorIndex:
         """
         import faiss
 
-        rows = np.arange(len(self), dtype=np.int64) if rows is None else np.ascontiguousarray(rows, dtype=np.int64)
+        query = np.ascontiguousarray(query, dtype=np.float32)
+        rows = np.arange(len(self), dtype=np.int64) if rows is None else rows
         cosines = np.empty(len(rows), dtype=np.float32)
-        if len(rows):
-            query = np.ascontiguousarray(query, dtype=np.float32)
-            pointers = (faiss.swig_ptr(array) for array in (cosines, rows))
-            self._index.compute_distance_subset(1, faiss.swig_ptr(query), len(rows), *pointers)
+        for places, index, own in self._split(rows):
+            found = np.empty(len(own), dtype=np.float32)
+            pointers = (faiss.swig_ptr(array) for array in (query, found, own))
+            index.compute_distance_subset(1, next(pointers), len(own), *pointers)
+            cosines[places] = found
         return cosines
+
+    def _split(self, rows: npt.NDArray[np.int64]) -> Iterator[tuple[Any, Any, npt.NDArray[np.int64]]]:
+        """Yield for each FAISS index that holds some of the rows their places, the index, and its own rows."""
+        if len(self._indexes) == 1:
+            if len(rows):
+                yield slice(None), self._indexes[0], np.ascontiguousarray(rows, dtype=np.int64)
+            return
+        owners = np.searchsorted(self._ends, rows, side="right")
+        for number in np.unique(owners).tolist():
+            places = np.flatnonzero(owners == number)
+            index = self._indexes[number]
+            yield places, index, rows[places] - (self._ends[number] - index.ntotal)
 
     def reconstruct(self, rows: npt.NDArray[np.int64] | None = None) -> npt.NDArray[np.float32]:
         """Return a copy of the stored vectors.
@@ -171,26 +199,71 @@ class VectorIndex:
             return np.zeros((0, self.dim), np.float32)
         if rows.min() < 0 or rows.max() >= len(self):
             raise ValueError(f"rows must be in [0, {len(self)}), got {rows.min()}..{rows.max()}")
-        vectors: npt.NDArray[np.float32] = self._index.reconstruct_batch(rows)
+        vectors = np.empty((len(rows), self.dim), dtype=np.float32)
+        for places, index, own in self._split(rows):
+            vectors[places] = index.reconstruct_batch(own)
         return vectors
+
+
+def _best(index: Any, queries: npt.NDArray[np.float32], wanted: int) -> tuple[Any, Any]:
+    """Return scores and rows of the ``wanted`` best of one FAISS index, and of all that equal the last of them."""
+    # FAISS picks any of several equal scores at its cut: fetch until the cut no longer falls within a tie.
+    wanted = min(wanted, index.ntotal)
+    fetched = min(wanted + 1, index.ntotal)
+    while True:
+        scores, rows = index.search(queries, fetched)
+        if fetched == index.ntotal or (scores[:, -1] < scores[:, wanted - 1]).all():
+            return scores, rows
+        fetched = min(4 * fetched, index.ntotal)
+
+
+class Codes:
+    """Short codes of some vectors, and which of them are about nearest to a query. Immutable; safe to share.
+
+    A bit a dimension and two factors: RaBitQ (Gao and Long 2024, "RaBitQ: Quantizing High-Dimensional Vectors with a
+    Theoretical Error Bound for Approximate Nearest Neighbor Search"), scanned by FAISS from the first to the last.
+    """
+
+    def __init__(self, vectors: VectorIndex, rows: npt.NDArray[np.int64]) -> None:
+        """Make the codes of some rows, at least one; positions count these."""
+        import faiss
+
+        self._codes = faiss.IndexRaBitQFastScan(vectors.dim, faiss.METRIC_INNER_PRODUCT)
+        sample = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), _TRAINED_ON), replace=False))
+        self._codes.train(vectors.reconstruct(sample))  # their mean
+        for start in range(0, len(rows), _ADDED_AT_ONCE):
+            self._codes.add(vectors.reconstruct(rows[start : start + _ADDED_AT_ONCE]))
+
+    def __len__(self) -> int:
+        return int(self._codes.ntotal)
+
+    def nearest(self, query: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.int64]:
+        """Return about the ``top`` nearest positions, or all, in no order."""
+        if top >= len(self):
+            return np.arange(len(self), dtype=np.int64)
+        _, found = self._codes.search(np.ascontiguousarray(query[None], dtype=np.float32), top)
+        positions: npt.NDArray[np.int64] = found[0]
+        return positions[positions >= 0]
 
 
 class Part:
     """Search among some of the vectors, those of one language. Immutable; safe to search from many threads.
 
-    Few of them are scanned exactly. Of many, codes of a bit or two a dimension are scanned, RaBitQ (Gao and Long 2024,
-    "RaBitQ: Quantizing High-Dimensional Vectors with a Theoretical Error Bound"), and the best of that scan are ranked
-    by their exact cosines.
+    Few of them are scanned exactly. Of many, codes are scanned, and the best of that scan are ranked by their cosines.
 
     Args:
         vectors: All vectors.
         rows: Which of them, increasing; positions count these.
-        exact_rows: Up to so many are scanned exactly.
+        coded: Runs of positions that have codes: the first position of each, increasing, and its codes.
     """
 
-    def __init__(self, vectors: VectorIndex, rows: npt.NDArray[np.int64], *, exact_rows: int = EXACT_ROWS) -> None:
-        self._vectors, self._rows, self._exact_rows = vectors, rows, exact_rows
-        self._codes: Any = _codes(vectors, rows) if len(rows) > exact_rows else None
+    def __init__(
+        self, vectors: VectorIndex, rows: npt.NDArray[np.int64], coded: Sequence[tuple[int, Codes]] = ()
+    ) -> None:
+        self._vectors, self._rows, self._coded = vectors, rows, coded
+        self._plain = np.ones(len(rows), dtype=np.bool_)
+        for start, codes in coded:
+            self._plain[start : start + len(codes)] = False
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -198,7 +271,7 @@ class Part:
     @property
     def is_exact(self) -> bool:
         """Return whether every vector is scanned exactly."""
-        return self._codes is None
+        return not self._coded
 
     def cosines(
         self, query: npt.NDArray[np.float32], positions: npt.NDArray[np.int64] | None = None
@@ -208,8 +281,8 @@ class Part:
 
     def nearest(
         self, query: npt.NDArray[np.float32], eligible: npt.NDArray[np.bool_], top: int
-    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
-        """Find the eligible vectors nearest to a query, best first; equal cosines keep their order.
+    ) -> npt.NDArray[np.int64]:
+        """Find the eligible vectors nearest to a query.
 
         Args:
             query: Shape (dim,), of L2 norm 1.
@@ -217,33 +290,30 @@ class Part:
             top: How many, at least 1; all that are eligible where they are fewer.
 
         Returns:
-            ``(positions, cosines)``.
+            Their positions, best first; equal cosines keep their order.
         """
-        allowed = np.flatnonzero(eligible)
-        wanted = min(top, len(allowed))
-        if self._codes is not None and len(allowed) > self._exact_rows:
-            # As many more as are left out, on the whole, by the filter; where they crowd round the query, more again.
-            fetched = -(-_REFINED * wanted * len(self) // len(allowed))
-            while fetched < len(self):
-                _, found = self._codes.search(np.ascontiguousarray(query[None], dtype=np.float32), fetched)
-                chosen = found[0][found[0] >= 0]
-                chosen = chosen[eligible[chosen]]
-                if len(chosen) >= _REFINED * wanted // 2:
-                    allowed = np.sort(chosen)
-                    break
-                fetched *= 4
-        cosines = self.cosines(query, allowed)
-        order = np.argsort(-cosines, kind="stable")[:wanted]
-        return allowed[order], cosines[order]
+        looked_at = [np.flatnonzero(eligible & self._plain)]
+        for start, codes in self._coded:
+            own = eligible[start : start + len(codes)]
+            looked_at.append(start + _likely(codes, query, own, _REFINED * top))
+        positions = np.concatenate(looked_at)
+        cosines = self.cosines(query, positions)
+        return positions[np.argsort(-cosines, kind="stable")[:top]]
 
 
-def _codes(vectors: VectorIndex, rows: npt.NDArray[np.int64]) -> Any:
-    """Return a FAISS index of short codes of some vectors."""
-    import faiss
-
-    codes = faiss.IndexRaBitQFastScan(vectors.dim, faiss.METRIC_INNER_PRODUCT)
-    sample = np.sort(np.random.default_rng(0).choice(rows, min(len(rows), _TRAINED_ON), replace=False))
-    codes.train(vectors.reconstruct(sample))
-    for start in range(0, len(rows), _ADDED_AT_ONCE):
-        codes.add(vectors.reconstruct(rows[start : start + _ADDED_AT_ONCE]))
-    return codes
+def _likely(
+    codes: Codes, query: npt.NDArray[np.float32], eligible: npt.NDArray[np.bool_], wanted: int
+) -> npt.NDArray[np.int64]:
+    """Return eligible positions, ``wanted`` or more where there are so many, the likeliest among them; increasing."""
+    n_eligible = int(np.count_nonzero(eligible))
+    if n_eligible <= max(EXACT_ROWS, wanted):
+        return np.flatnonzero(eligible)
+    fetched = wanted
+    while True:
+        # As many more as the filter leaves out on the whole; where it leaves out the nearest, more again.
+        fetched = min(len(codes), -(-fetched * len(codes) // n_eligible))
+        found = codes.nearest(query, fetched)
+        found = found[eligible[found]]
+        if len(found) >= wanted or fetched == len(codes):
+            return np.sort(found)
+        fetched *= 4

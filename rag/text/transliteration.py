@@ -9,7 +9,7 @@ with hand-set costs in place of learnt ones).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -175,8 +175,14 @@ class Transliterator:
                 likeness = similarity(form, term) if language == "ar" else similarity(term, form)
                 if likeness >= _LEAST_SIMILARITY:
                     found[term] = max(found.get(term, 0.0), likeness)
-        best = sorted(found.items(), key=lambda item: (-item[1], item[0]))[:_MOST_FOUND]
-        return [(term, likeness) for term, likeness in best if likeness >= best[0][1] - 0.15]
+        return best_of([list(found.items())])
+
+
+def best_of(found: Iterable[Sequence[tuple[str, float]]]) -> list[tuple[str, float]]:
+    """Return the likest of terms found in several vocabularies, the likest first; each term once."""
+    likeness = {term: value for part in found for term, value in part}
+    best = sorted(likeness.items(), key=lambda item: (-item[1], item[0]))[:_MOST_FOUND]
+    return [(term, value) for term, value in best if value >= best[0][1] - 0.15]
 
 
 def _forms(word: str) -> list[str]:

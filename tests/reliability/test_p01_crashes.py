@@ -216,8 +216,8 @@ def write_in_place(index_dir, draft):
     """Overwrite the one generation that there is, file by file."""
     from rag.store import fsio
 
-    files = draft.to_files()
-    files["manifest.json"] = index_store._manifest("gen-000001", draft, files).to_bytes()
+    files, _, entries = index_store._files(draft)
+    files["manifest.json"] = index_store._manifest("gen-000001", draft, entries).to_bytes()
     fsio.make_folder(index_dir / "gen-000001")
     for name, data in files.items():
         fsio.remove(index_dir / "gen-000001" / name)

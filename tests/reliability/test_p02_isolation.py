@@ -7,6 +7,8 @@ import subprocess
 import sys
 import threading
 import time
+from copy import copy
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -188,10 +190,11 @@ def test_a_generation_mixed_of_two_is_found_out(ram_path, fake_embedder, monkeyp
     load = index_store.load_generation
     other = load(index_dir / "gen-000001")
 
-    def mixed(folder):
-        from dataclasses import replace
-
-        return replace(load(folder), documents=other.documents, vectors=other.vectors)
+    def mixed(folder, **how):
+        generation = load(folder, **how)
+        segment = copy(generation.segments[0])
+        segment.__dict__ |= {"documents": other.documents, "vectors": other.vectors}
+        return replace(generation, segments=[segment])
 
     monkeypatch.setattr(index_store, "load_generation", mixed)
     stop = threading.Event()

@@ -1,0 +1,336 @@
+"""One part of an index: some documents, their passages, vectors and BM25 lists, and their files.
+
+A small index is one segment. A large one is several, so that a build writes anew only what changed: the files of the
+other segments become files of the new generation by a link. ``index/README.md`` describes the files.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError
+from safetensors.numpy import load as load_arrays
+from safetensors.numpy import save as save_arrays
+
+from rag.datatypes import Document, Heading, Page, Passage
+from rag.errors import IndexCorruptError, IndexFormatError
+from rag.store.bm25 import Bm25Index
+from rag.store.manifest import FileEntry, Manifest, read_checked
+from rag.store.vectors import Codes, VectorIndex
+
+VECTORS_FILE = "vectors.faiss"
+PASSAGES_FILE = "passages.jsonl"
+DOCUMENTS_FILE = "documents.jsonl"
+
+_LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+_BM25_FILE = re.compile(r"bm25-(.+)\.safetensors")
+
+LexicalPart = tuple[Bm25Index, npt.NDArray[np.int64]]
+
+
+def bm25_file(language: str) -> str:
+    """Return the name of the file that holds the BM25 lists of one passage language."""
+    return f"bm25-{language}.safetensors"
+
+
+def prefix(number: int) -> str:
+    """Return what the names of a segment's files begin with; ``number`` is its place in the generation, from 0."""
+    return f"s{number + 1}-" if number else ""
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentDraft:
+    """What a build produced for one segment.
+
+    ``passages``, ``inputs`` and the rows of ``vectors`` belong together, position by position, in the order of
+    ``documents`` and of offsets. ``inputs`` are fingerprints of the text the embedder saw. ``bm25`` maps a passage
+    language to its index and the passage row of each of its rows, increasing.
+    """
+
+    documents: Sequence[Document]
+    passages: Sequence[Passage]
+    inputs: Sequence[str]
+    vectors: VectorIndex
+    bm25: Mapping[str, LexicalPart]
+
+    @property
+    def languages(self) -> dict[str, int]:
+        """Return the number of passages by language."""
+        return {language: len(rows) for language, (_, rows) in self.bm25.items()}
+
+    def to_files(self) -> dict[str, bytes]:
+        """Return the bytes of every file, by name without the segment's prefix.
+
+        Raises:
+            ValueError: The parts do not belong together, for instance a passage whose text is not
+                ``document.text[start:end]``. That is a bug in whoever made them; nothing may be stored.
+        """
+        documents = {document.doc_id: document for document in self.documents}
+        if len(documents) != len(self.documents):
+            raise ValueError("two documents have the same doc_id")
+        if not len(self.passages) == len(self.inputs) == len(self.vectors):
+            raise ValueError(
+                f"{len(self.passages)} passages, {len(self.inputs)} inputs and {len(self.vectors)} vectors do not fit"
+            )
+        covered = np.sort(np.concatenate([np.zeros(0, np.int64), *(rows for _, rows in self.bm25.values())]))
+        if not np.array_equal(covered, np.arange(len(self.passages))):
+            raise ValueError("the BM25 lists do not cover each passage once")
+        for passage in self.passages:
+            if not passage.text or documents[passage.doc_id].text[passage.start : passage.end] != passage.text:
+                raise ValueError(f"passage {passage.passage_id} is not a slice of its document")
+        files = {
+            VECTORS_FILE: self.vectors.to_bytes(),
+            PASSAGES_FILE: _to_jsonl(map(_passage_record, self.passages, self.inputs)),
+            DOCUMENTS_FILE: _to_jsonl(map(_document_record, self.documents)),
+        }
+        for language, (index, rows) in sorted(self.bm25.items()):
+            if not _LANGUAGE.fullmatch(language):
+                raise ValueError(f"{language!r} is no language code")
+            if len(rows) != index.n_rows:
+                raise ValueError(f"{len(rows)} passages for {index.n_rows} rows of BM25 in {language!r}")
+            files[bm25_file(language)] = save_arrays({**index.to_arrays(), "passages": rows})
+        return files
+
+
+class Segment:
+    """One segment, whole and in memory. Nothing in it changes, whatever happens on disk. Safe to share.
+
+    What its bytes say is worked out when it is first asked for, or by `parse`. Rows count its own passages.
+
+    Args:
+        folder: The generation that it was read from, or another that has the same files.
+        number: Its place there, from 0.
+        files: Length and sha256 of each of its files, by name without prefix.
+        data: Their bytes, found to have those checksums.
+    """
+
+    def __init__(self, folder: Path, number: int, files: Mapping[str, FileEntry], data: dict[str, bytes]) -> None:
+        self.folder, self.number, self.files = folder, number, files
+        self._data = data
+        self._codes: dict[str, Codes] = {}
+
+    def path(self, name: str) -> Path:
+        """Return where one of the files is."""
+        return self.folder / f"{prefix(self.number)}{name}"
+
+    @property
+    def languages(self) -> dict[str, int]:
+        """Return the number of passages by language, out of the heads of the files."""
+        found = {}
+        for name in self._data:
+            if match := _BM25_FILE.fullmatch(name):
+                found[match[1]] = self._understood(name, _rows_in)
+        return found or {language: len(rows) for language, (_, rows) in self.bm25.items()}
+
+    @property
+    def n_passages(self) -> int:
+        """Return the number of passages, likewise."""
+        return sum(self.languages.values())
+
+    @cached_property
+    def passages_of(self) -> Mapping[str, int]:
+        """Return the number of passages of each document."""
+        return Counter(record["doc_id"] for record in self._records)
+
+    @property
+    def key(self) -> frozenset[tuple[str, str]]:
+        """Return what two segments of the same content have in common: name and sha256 of each file."""
+        return frozenset((name, entry.sha256) for name, entry in self.files.items())
+
+    @cached_property
+    def documents(self) -> Mapping[str, Document]:
+        """Return the documents by doc_id, in its order."""
+        records = self._understood(DOCUMENTS_FILE, _from_jsonl)
+        return MappingProxyType({each.doc_id: each for each in self._each(DOCUMENTS_FILE, _document, records)})
+
+    @cached_property
+    def _records(self) -> list[dict[str, Any]]:
+        records: list[dict[str, Any]] = self._understood(PASSAGES_FILE, _from_jsonl)
+        return records
+
+    @cached_property
+    def passages(self) -> tuple[Passage, ...]:
+        """Return the passages by row."""
+        return tuple(self._each(PASSAGES_FILE, lambda record: _passage(record, self.documents), self._records))
+
+    @cached_property
+    def inputs(self) -> tuple[str, ...]:
+        """Return the fingerprint of what the embedder saw, by row."""
+        return tuple(self._each(PASSAGES_FILE, lambda record: str(record["input"]), self._records))
+
+    @cached_property
+    def vectors(self) -> VectorIndex:
+        """Return the vectors by row."""
+        vectors: VectorIndex = self._understood(VECTORS_FILE, VectorIndex.from_bytes)
+        return vectors
+
+    @cached_property
+    def bm25(self) -> Mapping[str, LexicalPart]:
+        """Return ``(index, rows)`` by passage language; ``rows[i]``, int64, is the row of the index's row i."""
+        found: dict[str, LexicalPart] = {}
+        for name in sorted(self.files):
+            if match := _BM25_FILE.fullmatch(name):
+                found[match[1]] = self._understood(name, _lexical)
+        return MappingProxyType(found)
+
+    def codes(self, language: str) -> Codes:
+        """Return the short codes of the vectors of one language, made when they are first asked for."""
+        if language not in self._codes:
+            self._codes[language] = Codes(self.vectors, self.bm25[language][1])
+        return self._codes[language]
+
+    def parse(self) -> None:
+        """Work everything out, and let go of the bytes.
+
+        Raises:
+            IndexCorruptError: A file cannot be understood, or two do not fit together.
+        """
+        counts = {len(self.passages), len(self.inputs), len(self.vectors), sum(len(r) for _, r in self.bm25.values())}
+        if len(counts) != 1:
+            raise IndexCorruptError(self.folder, f"holds files that do not fit together: {sorted(counts)} passages")
+        assert self.documents is not None and self.passages_of is not None  # worked out before the bytes go
+        self.__dict__.pop("_records", None)
+        self._data.clear()
+
+    def _understood(self, name: str, read: Any) -> Any:
+        try:
+            return read(self._data[name])
+        except (ValueError, LookupError, TypeError, AttributeError, SafetensorError, IndexFormatError) as error:
+            raise self._damaged(name, error) from error
+
+    def _each(self, name: str, read: Any, records: list[dict[str, Any]]) -> Iterator[Any]:
+        try:
+            yield from map(read, records)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            raise self._damaged(name, error) from error
+
+    def _damaged(self, name: str, error: Exception) -> IndexCorruptError:
+        return IndexCorruptError(self.path(name), f"cannot be understood: {error!r}")
+
+
+def read_segments(
+    folder: Path, manifest: Manifest, known: Mapping[frozenset[tuple[str, str]], Segment]
+) -> list[Segment]:
+    """Return the segments of a generation, those of the same content as a known one being that one.
+
+    Raises:
+        IndexCorruptError: A file is missing or damaged.
+        RagError: A file may be whole but cannot be read; see `fsio.read_error`.
+    """
+    found = []
+    for number in range(manifest.segments):
+        start = prefix(number)
+        files = {
+            name.removeprefix(start): entry
+            for name, entry in manifest.files.items()
+            if name.startswith(start) and _is_of_segment(name.removeprefix(start))
+        }
+        same = known.get(frozenset((name, entry.sha256) for name, entry in files.items()))
+        if same is None:
+            data = {name: read_checked(folder, f"{start}{name}", entry) for name, entry in files.items()}
+            same = Segment(folder, number, files, data)
+        found.append(same)
+    return found
+
+
+def _is_of_segment(name: str) -> bool:
+    return name in (VECTORS_FILE, PASSAGES_FILE, DOCUMENTS_FILE) or _BM25_FILE.fullmatch(name) is not None
+
+
+def _rows_in(data: bytes) -> int:
+    length = int.from_bytes(data[:8], "little")  # of the head, which says the shapes
+    return int(json.loads(data[8 : 8 + length])["passages"]["shape"][0])
+
+
+def _lexical(data: bytes) -> LexicalPart:
+    arrays = load_arrays(data)
+    return Bm25Index.from_arrays(arrays), arrays["passages"]
+
+
+def _document_record(document: Document) -> dict[str, Any]:
+    for heading in document.headings:
+        if document.text[heading.start : heading.end] != heading.text:
+            raise ValueError(f"a heading of {document.doc_id} is not a slice of its text: {heading}")
+    return {
+        "doc_id": document.doc_id,
+        "title": document.title,
+        "language": document.language,
+        "sha256": document.sha256,
+        "text": document.text,
+        "headings": [{"level": item.level, "start": item.start, "end": item.end} for item in document.headings],
+        "pages": [{"number": item.number, "start": item.start, "end": item.end} for item in document.pages],
+        "warnings": list(document.warnings),
+        "metadata": dict(document.metadata),
+    }
+
+
+def _document(record: dict[str, Any]) -> Document:
+    text = record["text"]
+    return Document(
+        doc_id=record["doc_id"],
+        title=record["title"],
+        text=text,
+        language=record["language"],
+        sha256=record["sha256"],
+        headings=tuple(
+            Heading(text[item["start"] : item["end"]], item["level"], item["start"], item["end"])
+            for item in record["headings"]
+        ),
+        pages=tuple(Page(item["number"], item["start"], item["end"]) for item in record["pages"]),
+        warnings=tuple(record["warnings"]),
+        metadata=tuple(sorted(record.get("metadata", {}).items())),  # older generations have none
+    )
+
+
+def _passage_record(passage: Passage, embedder_input: str) -> dict[str, Any]:
+    return {
+        "doc_id": passage.doc_id,
+        "start": passage.start,
+        "end": passage.end,
+        "language": passage.language,
+        "title": passage.title,
+        "heading": list(passage.heading),
+        "page": passage.page,
+        "input": embedder_input,
+    }
+
+
+def _passage(record: dict[str, Any], documents: Mapping[str, Document]) -> Passage:
+    start, end = record["start"], record["end"]
+    return Passage(
+        doc_id=record["doc_id"],
+        start=start,
+        end=end,
+        text=documents[record["doc_id"]].text[start:end],
+        language=record["language"],
+        title=record["title"],
+        heading=tuple(record["heading"]),
+        page=record["page"],
+    )
+
+
+def _to_jsonl(records: Iterator[dict[str, Any]]) -> bytes:
+    return b"".join(map(_to_line, records))
+
+
+def _to_line(record: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8") + b"\n"
+    except UnicodeEncodeError:  # a lone surrogate: only JSON's own escapes can carry it
+        return json.dumps(record, ensure_ascii=True, separators=(",", ":")).encode("ascii") + b"\n"
+
+
+def _from_jsonl(data: bytes) -> list[dict[str, Any]]:
+    # One array is parsed in half the time of many lines; within JSON a line feed is always escaped.
+    records: list[dict[str, Any]] = json.loads(b"[" + data.removesuffix(b"\n").replace(b"\n", b",") + b"]")
+    return records

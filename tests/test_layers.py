@@ -19,7 +19,7 @@ ROWS = (
     ("metrics", "loaders", "chunking", "embedder", "reader", "generators", "store", "dictionary", "fusion"),
     ("lexical", "web"),
     ("builder", "retriever"),
-    ("answering", "conversation"),
+    ("answering", "conversation", "ray_engine"),
     ("__init__", "__main__", "cli", "server", "ui", "views", "wire", "evaluation", "integrations"),
 )
 FACES = ROWS[-1]  # the one row whose members may use each other: a face is built of faces
@@ -37,6 +37,7 @@ HOMES = {
     "langchain_core": ("rag.integrations",),
     "llama_index": ("rag.integrations",),
     "haystack": ("rag.integrations",),
+    "ray": ("rag.ray_engine",),
 }
 AT_THE_TOP = ("gradio", "langchain_core", "llama_index", "haystack")  # where the home itself loads only when used
 

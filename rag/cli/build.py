@@ -6,6 +6,7 @@ import argparse
 import csv
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from rag.cli.watch import changes_in
 from rag.errors import CorpusError, IndexLockedError, RagError
 
 if TYPE_CHECKING:
-    from rag.builder import BuildReport, FailedFile
+    from rag.builder import BuildReport, Engine, FailedFile
     from rag.embedder import Embedder
 
 
@@ -30,6 +31,17 @@ def add_build_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--report", metavar="FILE", help="write what became of each file, with remarks and reasons: .csv or .json"
     )
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="where files are read, cut and embedded: in this program, or on a Ray cluster (pip install 'sanad[ray]')",
+    )
+    parser.add_argument(
+        "--ray-address",
+        metavar="ADDR",
+        help="HOST:PORT of the cluster, or auto (default: that of RAY_ADDRESS, else workers on this machine alone)",
+    )
 
 
 def run_build(args: argparse.Namespace) -> int:
@@ -37,15 +49,28 @@ def run_build(args: argparse.Namespace) -> int:
     args.corpus_dirs = args.corpus_dirs or [DEFAULT_CORPUS_DIR]
     if args.report and Path(args.report).suffix.lower() not in (".csv", ".json"):
         raise ValueError(f"--report {args.report}: the report is written as .csv or .json; end its name so")
-    return _watch(args) if args.watch else _build(args)
+    if args.ray_address and args.engine != "ray":
+        raise ValueError("--ray-address names a Ray cluster; add --engine ray")
+    with _engine(args) as engine:
+        return _watch(args, engine) if args.watch else _build(args, engine)
 
 
-def _build(args: argparse.Namespace) -> int:
+def _engine(args: argparse.Namespace) -> AbstractContextManager[Engine | None]:
+    if args.engine == "local":
+        return nullcontext()
+    from rag.ray_engine import RayEngine
+
+    return RayEngine(args.ray_address)
+
+
+def _build(args: argparse.Namespace, engine: Engine | None) -> int:
     from rag.builder import build_index
 
     try:
         with Progress() as progress:
-            report = build_index(args.corpus_dirs, args.index_dir, embedder=args.embedder, progress=progress)
+            report = build_index(
+                args.corpus_dirs, args.index_dir, embedder=args.embedder, engine=engine, progress=progress
+            )
     except CorpusError as error:
         if args.report and error.failed:
             rows = [{"path": str(path), "state": "failed", "reason": reason} for path, reason in error.failed]
@@ -56,11 +81,11 @@ def _build(args: argparse.Namespace) -> int:
     return 0
 
 
-def _watch(args: argparse.Namespace) -> int:
+def _watch(args: argparse.Namespace, engine: Engine | None) -> int:
     """Build now and after every change, until interrupted. What fails is said, and tried again at the next change."""
     from rag.embedder import Embedder
 
-    builds = _Builds(args, Embedder.open(args.embedder))
+    builds = _Builds(args, Embedder.open(args.embedder), engine)
     try:
         is_due = True
         for has_changed in changes_in(args.corpus_dirs, without=args.index_dir):
@@ -74,8 +99,8 @@ def _watch(args: argparse.Namespace) -> int:
 class _Builds:
     """One build after another of the same index, with the models kept open; says what is new."""
 
-    def __init__(self, args: argparse.Namespace, embedder: Embedder) -> None:
-        self._args, self._embedder = args, embedder
+    def __init__(self, args: argparse.Namespace, embedder: Embedder, engine: Engine | None) -> None:
+        self._args, self._embedder, self._engine = args, embedder, engine
         self._said: object = None
         self._failed: frozenset[FailedFile] = frozenset()
 
@@ -86,7 +111,11 @@ class _Builds:
         try:
             with Progress() as progress:
                 report = build_index(
-                    self._args.corpus_dirs, self._args.index_dir, embedder=self._embedder, progress=progress
+                    self._args.corpus_dirs,
+                    self._args.index_dir,
+                    embedder=self._embedder,
+                    engine=self._engine,
+                    progress=progress,
                 )
         except (RagError, ValueError) as error:
             self._say_error(error)

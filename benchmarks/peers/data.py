@@ -42,19 +42,19 @@ class Collection:
 
 
 def read_collection(data: Path, *, passages: int, questions: int, seed: int = 17) -> Collection:
-    """Read XQuAD's 240 paragraphs in Arabic and in English, as many passages of prose as are missing, and questions.
+    """Read paragraphs of XQuAD in Arabic and in English, as many passages of prose as are missing, and questions.
 
     Prose: Arabic Wikipedia and the Wikipedia part of SQuADShifts, by turns while both last. Where that does not
     suffice, texts are spliced: see `splice`. The order is shuffled.
 
     Args:
         data: Holds ``eval/``, ``prose/`` and ``qa_train/``.
-        passages: How many, at least the 480 of XQuAD.
-        questions: Drawn of XQuAD's 1,190 for each language, other ones for each.
+        passages: How many. From 480 on all 240 paragraphs of XQuAD are there.
+        questions: How many in each language, drawn of those on the paragraphs, other ones in each language.
         seed: Of every draw.
 
     Raises:
-        ValueError: Fewer passages than 480, or more questions than there are.
+        ValueError: More questions than there are.
     """
     from training.data import read_jsonl  # zstandard is not in the peers' environment
 
@@ -62,16 +62,15 @@ def read_collection(data: Path, *, passages: int, questions: int, seed: int = 17
     asked: list[Question] = []
     texts: list[tuple[str, str]] = []  # (tail of the id, text)
     for turn, language in enumerate(LANGUAGES):
-        contexts = list(read_jsonl(data / f"eval/xquad.{language}.test.contexts.jsonl.zst"))
-        rows = list(read_jsonl(data / f"eval/xquad.{language}.test.jsonl.zst"))
-        if questions * len(LANGUAGES) > len(rows):
-            raise ValueError(f"at most {len(rows) // len(LANGUAGES)} questions a language, got {questions}")
+        contexts = list(read_jsonl(data / f"eval/xquad.{language}.test.contexts.jsonl.zst"))[: passages // 2]
         number = {context["context_id"]: n for n, context in enumerate(contexts)}
-        order = random.Random(seed).sample(range(len(rows)), len(rows))[turn * questions : (turn + 1) * questions]
-        asked += [Question(rows[row]["question"], language, number[rows[row]["context_id"]]) for row in order]
+        rows = [r for r in read_jsonl(data / f"eval/xquad.{language}.test.jsonl.zst") if r["context_id"] in number]
+        if questions * len(LANGUAGES) > len(rows):
+            raise ValueError(f"{passages} passages have {len(rows)} questions, got {questions} for each language")
+        random.Random(seed).shuffle(rows)  # the same order in each language
+        rows = rows[turn * questions : (turn + 1) * questions]
+        asked += [Question(row["question"], language, number[row["context_id"]]) for row in rows]
         texts += [(f"-{n}-{language}", context["text"]) for n, context in enumerate(contexts)]
-    if passages < len(texts):
-        raise ValueError(f"--passages must be at least the {len(texts)} of XQuAD, got {passages}")
     prose = {
         language: [row["text"] for name in FILL[language] for row in read_jsonl(data / name)] for language in LANGUAGES
     }

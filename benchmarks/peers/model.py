@@ -13,7 +13,7 @@ from pathlib import Path
 from benchmarks.peers.data import read_passages, read_questions
 from benchmarks.peers.synthetic import Synthetic
 
-_PASSAGES = 1000
+_PASSAGES = 300
 
 
 def main(argv: Sequence[str]) -> None:

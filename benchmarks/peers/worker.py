@@ -102,7 +102,7 @@ def _serve(job: Job) -> dict[str, Any]:
         begin = time.perf_counter()
         system.add(passage)
         adding.append(time.perf_counter() - begin)
-        if passage.passage_id not in system.search(passage.text[:300], TOP_K):
+        if passage.passage_id not in system.search(passage.text, TOP_K):
             raise RuntimeError(f"{job.system} does not find {passage.passage_id}, which was added")
         begin = time.perf_counter()
         system.save()

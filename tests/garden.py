@@ -63,7 +63,7 @@ def browser():
 
 
 @contextmanager
-def server(folder: Path, *command: str | Path, **environment: str) -> Iterator[str]:
+def server(folder: Path, *command: str | Path, wait_s: float = 100, **environment: str) -> Iterator[str]:
     """Run Python in ``folder``, by default ``app.py``; yield the address that it says it answers on."""
     log = folder / "log"
     with open(log, "w", encoding="utf-8") as output:
@@ -75,7 +75,7 @@ def server(folder: Path, *command: str | Path, **environment: str) -> Iterator[s
             stderr=output,
         )
     try:
-        until = time.monotonic() + 100
+        until = time.monotonic() + wait_s
         while not (found := re.search(r"answers on (http://\S+)", log.read_text(encoding="utf-8"))):
             assert process.poll() is None and time.monotonic() < until, log.read_text(encoding="utf-8")
             time.sleep(0.1)

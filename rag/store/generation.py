@@ -140,7 +140,7 @@ class Generation:
         """Return search by meaning among the passages of one language; positions are those of its BM25 lists."""
         _, rows = self.bm25[language]
         coded: list[tuple[int, Codes]] = []
-        if len(rows) > EXACT_ROWS:
+        if len(self.passages) > EXACT_ROWS:
             start = 0
             for segment in self.segments:
                 n_rows = len(segment.bm25[language][1]) if language in segment.bm25 else 0

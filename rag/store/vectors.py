@@ -19,8 +19,8 @@ from rag.errors import IndexFormatError
 _LIMIT_LOCK = threading.Lock()
 _LIMIT_MARGIN = 1 << 20
 
-EXACT_ROWS = 8_192  # vectors of one language that are scanned exactly: about as long as the rest of a search takes
-_REFINED = 10  # exact cosines computed for each passage wanted
+EXACT_ROWS = 8_192  # vectors of an index that are scanned exactly: about as long as the rest of a search takes
+_REFINED = 6  # exact cosines computed for each passage wanted
 _TRAINED_ON = 65_536
 _ADDED_AT_ONCE = 65_536
 
@@ -278,6 +278,10 @@ class Part:
     ) -> npt.NDArray[np.float32]:
         """Return the exact cosine of a query, a unit vector of shape (dim,), with some vectors; None for all."""
         return self._vectors.cosines(query, self._rows if positions is None else self._rows[positions])
+
+    def reconstruct(self, positions: npt.NDArray[np.int64]) -> npt.NDArray[np.float32]:
+        """Return a copy of some vectors, shape (len(positions), dim)."""
+        return self._vectors.reconstruct(self._rows[positions])
 
     def nearest(
         self, query: npt.NDArray[np.float32], eligible: npt.NDArray[np.bool_], top: int

@@ -1,8 +1,13 @@
 import pytest
 
-from rag.text.spelling import SpellChecker
+from rag.text.spelling import SpellChecker, count_words
 
-CHECKER = SpellChecker(
+
+def checker(texts):
+    return SpellChecker(count_words([text]) for text in texts)
+
+
+CHECKER = checker(
     [
         "Social commerce sells; followers buy. Customer acquisition, vanity metrics, marketing.",
         "تسويق المؤثرين عبر الإعلانات",
@@ -36,5 +41,5 @@ def test_a_word_known_elsewhere_is_left_alone():
 
 
 def test_a_word_between_two_equally_near_words_is_left_alone():
-    assert SpellChecker(["planner planter"]).correct("planer planmer", never) == "planer planmer"
-    assert SpellChecker(["blocks clocks flocks"]).correct("xlocks", never) == "xlocks"
+    assert checker(["planner planter"]).correct("planer planmer", never) == "planer planmer"
+    assert checker(["blocks clocks flocks"]).correct("xlocks", never) == "xlocks"

@@ -7,12 +7,13 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypedDict, Unpack, overload
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import numpy.typing as npt
 
 from rag.config import RetrievalConfig
-from rag.datatypes import Document, Hit
+from rag.datatypes import Document, Hit, Passage
 from rag.dictionary import Dictionary
 from rag.embedder import fingerprint_hash
 from rag.errors import IndexMismatchError
@@ -21,10 +22,10 @@ from rag.lexical import LexicalLeg
 from rag.retriever.diversity import diversify
 from rag.retriever.filters import Filters
 from rag.retriever.legs import DenseLeg, Leg
-from rag.store import Generation
+from rag.store import Generation, Segment
 from rag.text.dialect import in_standard_arabic
 from rag.text.language import detect_language
-from rag.text.spelling import SpellChecker
+from rag.text.spelling import SpellChecker, count_words
 
 _SPELLING_CHARACTERS = 5_000_000
 
@@ -162,7 +163,7 @@ class Snapshot:
         """
         with self._spelling_lock:
             if self._spelling is None:
-                self._spelling = SpellChecker(self._sample())
+                self._spelling = SpellChecker(self._words())
         return self._spelling.correct(query, self._is_word)
 
     def _is_word(self, word: str) -> bool:
@@ -170,13 +171,17 @@ class Snapshot:
         pieces, special = self._embedder.count_tokens([word, ""])
         return pieces - special <= 1
 
-    def _sample(self) -> Iterator[str]:
+    def _words(self) -> Iterator[Mapping[str, int]]:
+        """Yield the words of each segment, counted once for as long as any generation has it."""
         characters = 0
-        for passage in self.generation.passages:
-            yield passage.text
-            characters += len(passage.text)
+        for segment in self.generation.segments:
             if characters > _SPELLING_CHARACTERS:
                 return
+            sample = list(_first(segment.passages, _SPELLING_CHARACTERS - characters))
+            characters += sum(map(len, sample))
+            if segment not in _WORDS:
+                _WORDS[segment] = count_words(sample)
+            yield _WORDS[segment]
 
     @overload
     def search(  # type: ignore[overload-overlap]  # a str is a Sequence[str] too; the first one wins
@@ -317,6 +322,18 @@ class Snapshot:
         passes = np.zeros(len(self._doc_ids), dtype=bool)
         passes[[self._doc_ids[doc_id] for doc_id in filters.passing(self.generation.documents)]] = True
         return passes[self._doc_of_row]
+
+
+_WORDS: WeakKeyDictionary[Segment, Mapping[str, int]] = WeakKeyDictionary()
+
+
+def _first(passages: Sequence[Passage], characters: int) -> Iterator[str]:
+    """Yield the texts of the first passages, up to about so many characters."""
+    for passage in passages:
+        if characters < 0:
+            return
+        yield passage.text
+        characters -= len(passage.text)
 
 
 # Score with its sign turned, so that sorting puts the best first; row; the legs of its language, and its place there.

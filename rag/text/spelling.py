@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 from rapidfuzz import process
 from rapidfuzz.distance import OSA
@@ -21,20 +21,27 @@ _WORD = re.compile(r"[^\W\d_]+")
 _LEAST, _LEAST_FOR_TWO, _ARABIC_EXTRA = 5, 8, 2
 
 
+def count_words(texts: Iterable[str]) -> Counter[str]:
+    """Return how often each word, folded, stands in some texts."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update(_WORD.findall(fold_text(text)))
+    return counts
+
+
 class SpellChecker:
     """Corrects queries with the words of a collection.
 
     Args:
-        texts: The collection, read once.
+        counts: How often each word stands in each part of the collection; see `count_words`.
     """
 
-    def __init__(self, texts: Iterable[str]) -> None:
-        counts: Counter[str] = Counter()
-        for text in texts:
-            counts.update(_WORD.findall(fold_text(text)))
-        self._counts = counts
+    def __init__(self, counts: Iterable[Mapping[str, int]]) -> None:
+        self._counts: Counter[str] = Counter()
+        for part in counts:
+            self._counts.update(part)
         self._by_length: dict[int, list[str]] = {}
-        for word in counts:
+        for word in self._counts:
             self._by_length.setdefault(len(word), []).append(word)
 
     def correct(self, query: str, is_word: Callable[[str], bool]) -> str:

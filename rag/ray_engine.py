@@ -311,8 +311,8 @@ _Step = _Load | _Cut | _Encode
 _encoders: dict[str, Encoder] = {}  # of a worker process: at most one
 
 
-def _work(expected: Mapping[str, str], step: _Step, items: list[Any]) -> Sequence[Any]:
-    """Do a step, in a worker."""
+def _work(expected: Mapping[str, str], step: _Step, items: list[Any]) -> Any:
+    """Do a step, in a worker; return a result an item."""
     own = pipeline()
     differing = [name for name, value in expected.items() if own.get(name) != value]
     if differing:
@@ -337,8 +337,10 @@ def _load(loader: DocumentLoader, file: _File) -> Iterator[Loaded | _KnownMember
             yield loader.load(file.path, file.doc_id, data=file.data), ""
             return
         for member in loader.load_archive(file.path, file.doc_id, known=known, data=file.data):
-            is_known = not isinstance(member, CorpusError) and member[1]
-            yield _KnownMember(member[0].doc_id, member[0].sha256) if is_known else member
+            if isinstance(member, CorpusError) or not member[1]:
+                yield member
+            else:
+                yield _KnownMember(member[0].doc_id, member[0].sha256)
     except CorpusError as error:
         yield error
 
@@ -346,7 +348,7 @@ def _load(loader: DocumentLoader, file: _File) -> Iterator[Loaded | _KnownMember
 def _machine() -> str:
     import ray
 
-    return str(ray.util.get_node_ip_address())
+    return str(ray.util.get_node_ip_address())  # type: ignore[no-untyped-call]
 
 
 # ---- what is done here

@@ -13,7 +13,8 @@ system takes its turn in processes of its own, so that what else runs on the mac
 
 * ``passages_per_s``: indexing, encoder included, from texts to an index on disk; the model is loaded and warm.
 * ``query_p50_ms``, ``query_p95_ms``: one question after another, encoder included.
-* ``passages_per_cpu_s``, ``query_cpu_ms``: the same by the processor time spent, which other work hardly touches.
+* ``passages_per_cpu_s``, ``query_cpu_ms``, ``cold_start_cpu_s``: the same by processor time, all threads and children
+  together, which other work on the machine hardly touches.
 * ``cold_start_s``: from starting Python to the first hits from an index that is there; files in the system's cache.
 * ``build_peak_mb``, ``serve_peak_mb``: the most memory, child processes included, while indexing and while serving.
 * ``disk_mb``: the index, without the model.

@@ -7,6 +7,7 @@ import os
 
 import numpy as np
 import pytest
+from drafts import make_draft
 
 from rag.builder import build_index
 from rag.retriever import Retriever
@@ -277,3 +278,13 @@ def test_a_large_language_is_searched_through_codes_with_about_the_same_scores(
         left, right = exact.search(query, top_k=5), coded.search(query, top_k=5)
         assert left[0].passage == right[0].passage
         np.testing.assert_allclose([hit.score for hit in left], [hit.score for hit in right], rtol=0.1)
+
+
+@pytest.mark.parametrize("is_parsed", [False, True])
+def test_passages_are_counted_without_a_look_at_the_rest_of_their_records(tmp_path, fake_embedder, is_parsed):
+    texts = {'a "quoted"\\.md': "One text of it.", "ملف.md": "نص واحد من الملف", "odd \ud800.txt": "The third one."}
+    store = IndexStore(tmp_path)
+    with store.lock():
+        store.write_generation(make_draft(fake_embedder, texts=texts))
+    (segment,) = store.open_current(parse=is_parsed).segments
+    assert segment.passages_of == dict.fromkeys(texts, 2)

@@ -56,6 +56,7 @@ class IndexStore:
     def __init__(self, index_dir: str | Path) -> None:
         self.index_dir = Path(index_dir)
         self._locked = False
+        self._found_whole: set[str] = set()  # by this builder, since it has the lock
 
     def generations(self) -> list[str]:
         """Return the names of the complete-looking generations, oldest first; empty if there is none."""
@@ -99,7 +100,10 @@ class IndexStore:
         folder = self.index_dir / name
         if not folder.is_dir():
             raise IndexCorruptError(folder, "is missing")
-        return load_generation(folder, known=known, parse=parse)
+        generation = load_generation(folder, known=known, parse=parse)
+        if self._locked:
+            self._found_whole.add(name)
+        return generation
 
     def open_current(self, *, fallback: bool = True, known: Generation | None = None, parse: bool = True) -> Generation:
         """Load the live generation.
@@ -151,6 +155,7 @@ class IndexStore:
             yield
         finally:
             self._locked = False
+            self._found_whole.clear()
             with suppress(OSError):
                 os.truncate(path, 0)
             lock.release()
@@ -349,6 +354,8 @@ class IndexStore:
         return True
 
     def _is_worth_keeping(self, name: str) -> bool:
+        if name in self._found_whole:
+            return True
         try:
             read_manifest(self.index_dir / name)
             return self._is_intact(name)

@@ -33,6 +33,7 @@ PASSAGES_FILE = "passages.jsonl"
 DOCUMENTS_FILE = "documents.jsonl"
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+_DOC_ID = re.compile(rb'^\{"doc_id":("(?:[^"\\]|\\.)*")', re.MULTILINE)
 _BM25_FILE = re.compile(r"bm25-(.+)\.safetensors")
 
 LexicalPart = tuple[Bm25Index, npt.NDArray[np.int64]]
@@ -140,7 +141,10 @@ class Segment:
     @cached_property
     def passages_of(self) -> Mapping[str, int]:
         """Return the number of passages of each document."""
-        return Counter(record["doc_id"] for record in self._records)
+        if PASSAGES_FILE not in self._data:
+            return Counter(passage.doc_id for passage in self.passages)
+        counts = Counter(_DOC_ID.findall(self._data[PASSAGES_FILE]))  # ten times as fast as to parse it
+        return {json.loads(doc_id): n for doc_id, n in counts.items()}
 
     @property
     def key(self) -> frozenset[tuple[str, str]]:
@@ -198,7 +202,7 @@ class Segment:
         counts = {len(self.passages), len(self.inputs), len(self.vectors), sum(len(r) for _, r in self.bm25.values())}
         if len(counts) != 1:
             raise IndexCorruptError(self.folder, f"holds files that do not fit together: {sorted(counts)} passages")
-        assert self.documents is not None and self.passages_of is not None  # worked out before the bytes go
+        assert self.documents is not None  # worked out before the bytes go
         self.__dict__.pop("_records", None)
         self._data.clear()
 

@@ -144,16 +144,27 @@ def test_an_index_that_shrinks_is_one_segment_again(build, store, corpus):
     assert (manifest.format_version, manifest.segments) == (1, 1)
 
 
-def test_a_damaged_segment_is_found_and_built_anew(build, store, corpus, caplog):
+@pytest.mark.parametrize("name", ["s2-vectors.faiss", "s2-passages.jsonl", "documents.jsonl"])
+def test_of_a_damaged_segment_nothing_is_used_and_nothing_else_is_embedded_again(build, store, fake_embedder, name):
     build()
-    path = store.index_dir / "gen-000001" / "s2-vectors.faiss"
+    path = store.index_dir / "gen-000001" / name
     data = bytearray(path.read_bytes())
     data[-7] ^= 1
     path.write_bytes(data)
-    assert "s2-vectors.faiss is damaged" in store.verify()[0]
-    (corpus / "new.md").write_text("# New\n\nA pelican.\n")
-    assert build().passages == 121
-    assert store.open_current().warning is None
+    assert f"{name} is damaged" in store.verify()[0]
+    generation = store.open_current()
+    n_lost = 30 - len(generation.documents)
+    assert 0 < n_lost < 15 and len(generation.segments) == 2
+    assert f"{name} is damaged" in generation.warning
+    assert f"from {len(generation.documents)} documents of gen-000001 meanwhile" in generation.warning
+    assert f"{len(generation.documents)} documents of" in store.standing()
+    retriever = Retriever.open(store.index_dir, embedder=fake_embedder)
+    assert retriever.search("budget", top_k=5) and retriever.warning == generation.warning
+    fake_embedder.encoded.clear()
+    report = build()
+    assert len(fake_embedder.encoded) == report.embedded == 4 * n_lost
+    assert (report.documents, report.passages) == (30, 120)
+    assert retriever.refresh().generation.warning is None and store.open_current().warning is None
 
 
 @pytest.mark.parametrize("number", [errno.EXDEV, errno.EPERM, errno.ENOTSUP])

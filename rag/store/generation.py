@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate, chain
@@ -19,7 +20,7 @@ from rag.datatypes import Document, Passage
 from rag.errors import IndexCorruptError
 from rag.store.bm25 import Bm25Index, JoinedBm25
 from rag.store.manifest import Manifest, read_checked, read_manifest
-from rag.store.segment import LexicalPart, Segment, SegmentDraft, read_segments
+from rag.store.segment import LexicalPart, Segment, SegmentDraft, read_segment
 from rag.store.vectors import EXACT_ROWS, Codes, Part, VectorIndex
 
 CALIBRATION_FILE = "calibration.json"
@@ -97,6 +98,11 @@ class Generation:
     segments: Sequence[Segment]
     calibration: Mapping[str, Any] | None = None
     warning: str | None = None
+
+    @property
+    def is_partial(self) -> bool:
+        """Return whether segments are left out, being damaged."""
+        return len(self.segments) < self.manifest.segments
 
     @property
     def name(self) -> str:
@@ -193,7 +199,8 @@ def load_generation(folder: Path, *, known: Generation | None = None, parse: boo
         RagError: A file may be whole but cannot be read; see `fsio.read_error`.
     """
     manifest = read_manifest(folder)
-    segments = read_segments(folder, manifest, {} if known is None else {each.key: each for each in known.segments})
+    held = {} if known is None else {each.key: each for each in known.segments}
+    segments = tuple(read_segment(folder, number, manifest, held) for number in range(manifest.segments))
     calibration = None
     if CALIBRATION_FILE in manifest.files:
         data = read_checked(folder, CALIBRATION_FILE, manifest.files[CALIBRATION_FILE])
@@ -205,6 +212,25 @@ def load_generation(folder: Path, *, known: Generation | None = None, parse: boo
     if parse:
         generation.parse()
     return generation
+
+
+def load_whole_segments(folder: Path) -> Generation:
+    """Read of a generation what is not damaged; see `load_generation`.
+
+    Raises:
+        IndexFormatError: Nothing is whole.
+        RagError: A file may be whole but cannot be read.
+    """
+    manifest = read_manifest(folder)
+    whole: list[Segment] = []
+    for number in range(manifest.segments):
+        with suppress(IndexCorruptError):
+            segment = read_segment(folder, number, manifest, {})
+            segment.parse()
+            whole.append(segment)
+    if not whole or manifest.segments == 1:
+        raise IndexCorruptError(folder, "is damaged in all its parts")
+    return Generation(manifest, tuple(whole))
 
 
 def _joined(parts: Sequence[Sequence[Item]]) -> Sequence[Item]:

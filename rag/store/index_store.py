@@ -24,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from rag.errors import IndexCorruptError, IndexFormatError, IndexLockedError, IndexNotFoundError, RagError
 from rag.store import fsio
-from rag.store.generation import CALIBRATION_FILE, Draft, Generation, load_generation
+from rag.store.generation import CALIBRATION_FILE, Draft, Generation, load_generation, load_whole_segments
 from rag.store.manifest import (
     MANIFEST_FILE,
     FileEntry,
@@ -112,7 +112,8 @@ class IndexStore:
             known: See `load_generation`.
             parse: Likewise.
             fallback: If the live generation is damaged, answer from the newest older one that is intact, then from
-                any intact one; its ``warning`` says so, and so does the log. False raises instead.
+                any intact one, then from the segments of one that are; its ``warning`` says so, and so does the log.
+                False raises instead.
 
         Raises:
             IndexNotFoundError: There is no index in the folder.
@@ -123,7 +124,8 @@ class IndexStore:
         generation, failure = self._find(fallback=fallback, known=known, parse=parse)
         if failure is None:
             return generation
-        warning = f"{failure}. Answers come from {generation.name} meanwhile"
+        part = f"{len(generation.documents)} documents of " if generation.is_partial else ""
+        warning = f"{failure}. Answers come from {part}{generation.name} meanwhile"
         logger.warning("%s", warning)
         return generation.warned(warning)
 
@@ -298,6 +300,9 @@ class IndexStore:
             return f"no generation in {self.index_dir} is intact. Rebuild the index: rag build"
         if failure is None:
             return f"{self.index_dir / generation.name} answers"
+        if generation.is_partial:
+            n_documents = len(generation.documents)
+            return f"{n_documents} documents of {self.index_dir / generation.name} answer meanwhile. Build: rag build"
         return (
             f"{self.index_dir / generation.name} answers meanwhile. Make it the live one: rag rollback, "
             "or build what is missing: rag build"
@@ -335,6 +340,9 @@ class IndexStore:
             for other in self._fallbacks(name):
                 with suppress(RagError):
                     return self.open(other, known=known, parse=parse), failure
+            for other in filter(None, [name, *self._fallbacks(name)]):
+                with suppress(RagError):
+                    return load_whole_segments(self.index_dir / other), failure
         raise failure
 
     def _fallbacks(self, name: str) -> list[str]:

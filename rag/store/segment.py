@@ -222,29 +222,26 @@ class Segment:
         return IndexCorruptError(self.path(name), f"cannot be understood: {error!r}")
 
 
-def read_segments(
-    folder: Path, manifest: Manifest, known: Mapping[frozenset[tuple[str, str]], Segment]
-) -> list[Segment]:
-    """Return the segments of a generation, those of the same content as a known one being that one.
+def read_segment(
+    folder: Path, number: int, manifest: Manifest, known: Mapping[frozenset[tuple[str, str]], Segment]
+) -> Segment:
+    """Return a segment of a generation; a known one where its content is the same.
 
     Raises:
         IndexCorruptError: A file is missing or damaged.
         RagError: A file may be whole but cannot be read; see `fsio.read_error`.
     """
-    found = []
-    for number in range(manifest.segments):
-        start = prefix(number)
-        files = {
-            name.removeprefix(start): entry
-            for name, entry in manifest.files.items()
-            if name.startswith(start) and _is_of_segment(name.removeprefix(start))
-        }
-        same = known.get(frozenset((name, entry.sha256) for name, entry in files.items()))
-        if same is None:
-            data = {name: read_checked(folder, f"{start}{name}", entry) for name, entry in files.items()}
-            same = Segment(folder, number, files, data)
-        found.append(same)
-    return found
+    start = prefix(number)
+    files = {
+        name.removeprefix(start): entry
+        for name, entry in manifest.files.items()
+        if name.startswith(start) and _is_of_segment(name.removeprefix(start))
+    }
+    same = known.get(frozenset((name, entry.sha256) for name, entry in files.items()))
+    if same is not None:
+        return same
+    data = {name: read_checked(folder, f"{start}{name}", entry) for name, entry in files.items()}
+    return Segment(folder, number, files, data)
 
 
 def _is_of_segment(name: str) -> bool:

@@ -303,6 +303,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     shutil.rmtree(model, ignore_errors=True)
     bench.run_peers_python("-m", "benchmarks.peers.model", "copy", str(source.resolve()), str(model))
     about = {
+        "commit": commit()[0],  # the parts of one file may be measured apart
         "machine": f"{platform.machine()}, {len(os.sched_getaffinity(0))} cores",
         "model": {
             "name": options.model.resolve().name if options.model else "all-MiniLM-L6-v2",

@@ -45,7 +45,8 @@ def read_collection(data: Path, *, passages: int, questions: int, seed: int = 17
     """Read paragraphs of XQuAD in Arabic and in English, as many passages of prose as are missing, and questions.
 
     Prose: Arabic Wikipedia and the Wikipedia part of SQuADShifts, by turns while both last. Where that does not
-    suffice, texts are spliced: see `splice`. The order is shuffled.
+    suffice, texts are spliced: see `splice`. The order is shuffled. White space becomes single
+    spaces, so that each passage is one paragraph.
 
     Args:
         data: Holds ``eval/``, ``prose/`` and ``qa_train/``.
@@ -70,9 +71,10 @@ def read_collection(data: Path, *, passages: int, questions: int, seed: int = 17
         random.Random(seed).shuffle(rows)  # the same order in each language
         rows = rows[turn * questions : (turn + 1) * questions]
         asked += [Question(row["question"], language, number[row["context_id"]]) for row in rows]
-        texts += [(f"-{n}-{language}", context["text"]) for n, context in enumerate(contexts)]
+        texts += [(f"-{n}-{language}", _one_line(context["text"])) for n, context in enumerate(contexts)]
     prose = {
-        language: [row["text"] for name in FILL[language] for row in read_jsonl(data / name)] for language in LANGUAGES
+        language: [_one_line(row["text"]) for name in FILL[language] for row in read_jsonl(data / name)]
+        for language in LANGUAGES
     }
     for own in prose.values():
         rng.shuffle(own)
@@ -116,6 +118,10 @@ def read_passages(path: Path) -> list[Passage]:
 def read_questions(path: Path) -> list[Question]:
     """Read what `write_records` wrote of questions."""
     return [Question(**row) for row in _rows(path)]
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _rows(path: Path) -> Iterator[Mapping[str, Any]]:

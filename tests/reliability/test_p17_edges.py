@@ -195,13 +195,20 @@ def test_a_lot_of_text(ram_path, index_dir, tally, is_full):
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     documents, passages, grown = map(int, done.stdout.split())
-    if is_full:
-        tally.figures["text, MiB"] = size // MIB
-        tally.figures["passages"] = passages
-        tally.figures["memory of a build, bytes a byte of text"] = round(grown * MIB / size, 1)
     held = documents == n_files
     tally.case(held, done.stdout)
     assert held
+    if is_full:
+        growth = round(grown * MIB / size, 1)
+        tally.figures["text, MiB"] = size // MIB
+        tally.figures["passages"] = passages
+        tally.figures["memory of a build, bytes a byte of text"] = growth
+        why = (
+            f"a build takes {growth} bytes of memory a byte of text, not less than 3: it holds the index until written"
+        )
+        tally.case(growth < 3, why)
+        if growth >= 3:
+            pytest.xfail(why)
 
 
 def test_a_file_over_the_limit_is_named_and_the_rest_is_indexed(ram_path, index_dir, make_corpus, fake_embedder, tally):

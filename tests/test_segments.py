@@ -299,3 +299,27 @@ def test_passages_are_counted_without_a_look_at_the_rest_of_their_records(tmp_pa
         store.write_generation(make_draft(fake_embedder, texts=texts))
     (segment,) = store.open_current(parse=is_parsed).segments
     assert segment.passages_of == dict.fromkeys(texts, 2)
+
+
+def test_vectors_of_a_large_segment_stay_in_their_file_and_outlive_it(build, store, fake_embedder, monkeypatch):
+    build()
+    held = Retriever.open(store.index_dir, embedder=fake_embedder)
+    monkeypatch.setattr("rag.store.segment.MAPPED_BYTES", 1)
+    mapped = Retriever.open(store.index_dir, embedder=fake_embedder)
+    for path in (store.index_dir / "gen-000001").iterdir():
+        path.unlink()
+    for query in ("the water of paper 7", "email campaign"):
+        assert found(mapped, query) == found(held, query)
+
+
+def test_damage_to_mapped_vectors_is_found_before_any_search(build, store, monkeypatch):
+    build()
+    monkeypatch.setattr("rag.store.segment.MAPPED_BYTES", 1)
+    assert store.verify() == []
+    path = store.index_dir / "gen-000001" / "s3-vectors.faiss"
+    whole = path.read_bytes()
+    for changed in (whole[:-1], whole + b"\0", bytes([whole[0] ^ 1]) + whole[1:], b""):
+        path.write_bytes(changed)
+        assert "s3-vectors.faiss is damaged" in store.verify()[0]
+    path.unlink()
+    assert "s3-vectors.faiss is missing" in store.verify()[0]

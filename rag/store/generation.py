@@ -200,7 +200,11 @@ def load_generation(folder: Path, *, known: Generation | None = None, parse: boo
     """
     manifest = read_manifest(folder)
     held = {} if known is None else {each.key: each for each in known.segments}
-    segments = tuple(read_segment(folder, number, manifest, held) for number in range(manifest.segments))
+    segments: list[Segment] = []
+    for number in range(manifest.segments):
+        segments.append(read_segment(folder, number, manifest, held))
+        if parse:
+            segments[-1].parse()  # its bytes go before those of the next one come
     calibration = None
     if CALIBRATION_FILE in manifest.files:
         data = read_checked(folder, CALIBRATION_FILE, manifest.files[CALIBRATION_FILE])
@@ -208,7 +212,7 @@ def load_generation(folder: Path, *, known: Generation | None = None, parse: boo
             calibration = json.loads(data)
         except ValueError as error:
             raise IndexCorruptError(folder / CALIBRATION_FILE, f"cannot be understood: {error!r}") from error
-    generation = Generation(manifest, segments, calibration)
+    generation = Generation(manifest, tuple(segments), calibration)
     if parse:
         generation.parse()
     return generation

@@ -155,6 +155,19 @@ def read_checked(folder: Path, name: str, entry: FileEntry) -> bytes:
     return data
 
 
+def check_file(folder: Path, name: str, entry: FileEntry) -> None:
+    """Do what `read_checked` does, but keep nothing of the file in memory."""
+    path = folder / name
+    try:
+        size, sha256 = path.stat().st_size, fsio.file_sha256(path)
+    except OSError as error:
+        raise fsio.read_error(error, path) from error
+    if size != entry.bytes:
+        raise IndexCorruptError(path, f"is damaged: it has {size:,} bytes, not {entry.bytes:,}")
+    if sha256 != entry.sha256:
+        raise IndexCorruptError(path, "is damaged: its checksum does not match")
+
+
 def _read(path: Path) -> bytes:
     try:
         return fsio.read_file(path)

@@ -24,13 +24,16 @@ from safetensors.numpy import save as save_arrays
 
 from rag.datatypes import Document, Heading, Page, Passage
 from rag.errors import IndexCorruptError, IndexFormatError
+from rag.store import fsio
 from rag.store.bm25 import Bm25Index
-from rag.store.manifest import FileEntry, Manifest, read_checked
+from rag.store.manifest import FileEntry, Manifest, check_file, read_checked
 from rag.store.vectors import Codes, VectorIndex
 
 VECTORS_FILE = "vectors.faiss"
 PASSAGES_FILE = "passages.jsonl"
 DOCUMENTS_FILE = "documents.jsonl"
+
+MAPPED_BYTES = 32 << 20  # vectors of a segment that stay in their file, from so many on
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _DOC_ID = re.compile(rb'^\{"doc_id":("(?:[^"\\]|\\.)*")', re.MULTILINE)
@@ -106,6 +109,8 @@ class SegmentDraft:
 class Segment:
     """One segment, whole and in memory. Nothing in it changes, whatever happens on disk. Safe to share.
 
+    But for the vectors of a large one, which are mapped: they outlive the removal of their file, and no change of it.
+
     What its bytes say is worked out when it is first asked for, or by `parse`. Rows count its own passages.
 
     Args:
@@ -175,6 +180,14 @@ class Segment:
     @cached_property
     def vectors(self) -> VectorIndex:
         """Return the vectors by row."""
+        if VECTORS_FILE not in self._data:
+            path = self.path(VECTORS_FILE)
+            try:
+                return VectorIndex.from_file(path)
+            except OSError as error:
+                raise fsio.read_error(error, path) from error
+            except IndexFormatError as error:
+                raise self._damaged(VECTORS_FILE, error) from error
         vectors: VectorIndex = self._understood(VECTORS_FILE, VectorIndex.from_bytes)
         return vectors
 
@@ -240,7 +253,10 @@ def read_segment(
     same = known.get(frozenset((name, entry.sha256) for name, entry in files.items()))
     if same is not None:
         return same
-    data = {name: read_checked(folder, f"{start}{name}", entry) for name, entry in files.items()}
+    mapped = {name for name, entry in files.items() if name == VECTORS_FILE and entry.bytes >= MAPPED_BYTES}
+    for name in mapped:
+        check_file(folder, f"{start}{name}", files[name])
+    data = {name: read_checked(folder, f"{start}{name}", entry) for name, entry in files.items() if name not in mapped}
     return Segment(folder, number, files, data)
 
 

@@ -2,13 +2,14 @@
 
 ``VectorIndex`` is the interface; the FAISS index behind it is an ``IndexFlatIP`` (exact). ``Part`` is search among the
 vectors of one language: exact while they are few, then through short codes of them. FAISS neither detects a damaged
-file nor reports a full disk, so it never touches the disk here: bytes in, bytes out.
+file nor reports a full disk, so it writes nothing here, and reads no file whose checksum was not checked.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -76,18 +77,22 @@ class VectorIndex:
         """
         import faiss
 
-        with _LIMIT_LOCK:
-            limit = faiss.get_deserialization_vector_byte_limit()
-            faiss.set_deserialization_vector_byte_limit(len(data) + _LIMIT_MARGIN)
-            try:
-                index = faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8))
-            except Exception as error:  # FAISS raises RuntimeError, MemoryError and SWIG's own
-                raise IndexFormatError(f"the vectors cannot be read: {error}") from error
-            finally:
-                faiss.set_deserialization_vector_byte_limit(limit)
-        if not isinstance(index, faiss.IndexFlatIP):
-            raise IndexFormatError(f"the vectors are a {type(index).__name__}, not an IndexFlatIP")
-        return cls(index)
+        return cls(_read(lambda: faiss.deserialize_index(np.frombuffer(data, dtype=np.uint8)), len(data)))
+
+    @classmethod
+    def from_file(cls, path: Path) -> VectorIndex:
+        """Map a file of what :meth:`to_bytes` wrote: its pages are read when they are used, and leave memory again.
+
+        The file must have passed a checksum first, and must not change afterwards; it may be unlinked.
+
+        Raises:
+            IndexFormatError: It is no flat inner-product index.
+            OSError: It is gone.
+        """
+        import faiss
+
+        size = path.stat().st_size
+        return cls(_read(lambda: faiss.read_index(str(path), faiss.IO_FLAG_MMAP_IFC), size))
 
     def to_bytes(self) -> bytes:
         """Return the index in FAISS's own serialisation.
@@ -203,6 +208,23 @@ class VectorIndex:
         for places, index, own in self._split(rows):
             vectors[places] = index.reconstruct_batch(own)
         return vectors
+
+
+def _read(read: Callable[[], Any], n_bytes: int) -> Any:
+    import faiss
+
+    with _LIMIT_LOCK:
+        limit = faiss.get_deserialization_vector_byte_limit()
+        faiss.set_deserialization_vector_byte_limit(n_bytes + _LIMIT_MARGIN)
+        try:
+            index = read()
+        except Exception as error:  # FAISS raises RuntimeError, MemoryError and SWIG's own
+            raise IndexFormatError(f"the vectors cannot be read: {error}") from error
+        finally:
+            faiss.set_deserialization_vector_byte_limit(limit)
+    if not isinstance(index, faiss.IndexFlatIP):
+        raise IndexFormatError(f"the vectors are a {type(index).__name__}, not an IndexFlatIP")
+    return index
 
 
 def _best(index: Any, queries: npt.NDArray[np.float32], wanted: int) -> tuple[Any, Any]:

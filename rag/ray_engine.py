@@ -57,7 +57,9 @@ class RayEngine:
     """
 
     def __init__(self, address: str | None = None) -> None:
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when ray starts: nothing is reported to anybody
+        # Read when ray is imported. Nothing is reported to anybody; what needs too much memory is not tried for ever.
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+        os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
         try:
             import ray
         except ImportError as error:

@@ -6,6 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -254,3 +256,19 @@ def test_the_fingerprint_is_of_the_weights_that_were_loaded(tmp_path):
         file.seek(-1, 2)
         file.write(b"\x01")
     assert model.fingerprint["weights"] == Embedder.open().fingerprint["weights"]
+
+
+def test_who_asks_while_passages_are_embedded_waits_for_one_batch_and_not_for_all(embedder):
+    """A rebuild of the server embeds with the model that answers: nobody may wait for the end of it."""
+    done: list[int] = []
+    texts = [f"Passage number {number} on budgets, channels and campaigns. " * 6 for number in range(160)]
+    building = threading.Thread(target=lambda: embedder.encode_passages(texts, progress=done.append))
+    building.start()
+    while not done:
+        time.sleep(0.01)
+    for number in range(3):
+        embedder.encode_queries([f"a question that nobody asked before {number}"])
+        embedder.count_tokens(["a word"])
+    answered_at = done[-1]
+    building.join()
+    assert done[-1] == 160 and answered_at < 120

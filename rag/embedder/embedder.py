@@ -23,6 +23,21 @@ logger = logging.getLogger(__name__)
 DEFAULT_EMBEDDER = Path(__file__).parents[1] / "models" / "embedder"
 
 _CACHED_QUERIES = 512
+_COUNTED_AT_ONCE = 256
+
+
+class _Turns:
+    """A lock that nobody gets twice while somebody waits: ``with turns:`` for one batch at a time."""
+
+    def __init__(self) -> None:
+        self._next, self._held = threading.Lock(), threading.Lock()
+
+    def __enter__(self) -> None:
+        with self._next:  # who waits here is next, before whoever comes back
+            self._held.acquire()
+
+    def __exit__(self, *exception: object) -> None:
+        self._held.release()
 
 
 class Embedder:
@@ -51,7 +66,7 @@ class Embedder:
         if (folder / "ngrams").is_dir():
             self._network = TwoTowers(self._network, folder / "ngrams")
         self.name = name
-        self._lock = threading.RLock()
+        self._turns, self._cache_lock = _Turns(), threading.Lock()
         self._query_cache: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
         self.query_prompt, self.passage_prompt = resolve_prompts(self._network.prompts, name)
         self.dim = self._network.dim
@@ -89,11 +104,11 @@ class Embedder:
             Shape (len(queries), dim), each row finite and of L2 norm 1, for any text, an empty one too.
         """
         cleaned = [for_embedder(query) for query in queries]
-        with self._lock:
-            missing = list(dict.fromkeys(text for text in cleaned if text not in self._query_cache))
-            found = {text: self._query_cache[text] for text in cleaned if text not in set(missing)}
-            if missing:
-                found.update(zip(missing, self._encode(missing, is_query=True, progress=None), strict=True))
+        with self._cache_lock:
+            found = {text: self._query_cache[text] for text in cleaned if text in self._query_cache}
+        missing = [text for text in dict.fromkeys(cleaned) if text not in found]
+        found.update(zip(missing, self._encode(missing, is_query=True, progress=None), strict=True))
+        with self._cache_lock:
             for text in found:
                 self._query_cache[text] = found[text]
                 self._query_cache.move_to_end(text)
@@ -117,13 +132,11 @@ class Embedder:
         Returns:
             Shape (len(texts), dim), in the order of ``texts``, each row finite and of L2 norm 1.
         """
-        with self._lock:
-            return self._encode([for_embedder(text) for text in texts], is_query=False, progress=progress)
+        return self._encode([for_embedder(text) for text in texts], is_query=False, progress=progress)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
         """Count the model's tokens in each text, special tokens included, prompts not."""
-        with self._lock:
-            return self._count([for_embedder(text) for text in texts])
+        return self._count([for_embedder(text) for text in texts])
 
     def _fingerprint(self, hashes: Mapping[str, str]) -> dict[str, str | int]:
         return {
@@ -137,7 +150,11 @@ class Embedder:
         }
 
     def _count(self, texts: list[str]) -> list[int]:
-        return self._network.count(texts) if texts else []
+        counts: list[int] = []
+        for begin in range(0, len(texts), _COUNTED_AT_ONCE):
+            with self._turns:
+                counts += self._network.count(texts[begin : begin + _COUNTED_AT_ONCE])
+        return counts
 
     def _encode(
         self, texts: list[str], *, is_query: bool, progress: Callable[[int], None] | None
@@ -153,7 +170,8 @@ class Embedder:
         batch_size = self._network.batch_size
         for begin in range(0, len(texts), batch_size):
             batch = order[begin : begin + batch_size]
-            vectors = self._network.encode([texts[row] for row in batch], prompt=prompt, is_query=is_query)
+            with self._turns:  # a batch, so that who asks does not wait for the end of a build
+                vectors = self._network.encode([texts[row] for row in batch], prompt=prompt, is_query=is_query)
             rows[batch] = unit_rows(vectors)
             if progress is not None:
                 progress(begin + len(batch))

@@ -243,7 +243,7 @@ def measure_growth(
     exact = exact_neighbours(Synthetic.load(synthetic), collection) if found else []
     return {
         name: medians(own)
-        | ({} if SYSTEMS[name].in_project else {"recall@10": recall(own[0]["hits"], exact)})
+        | ({} if SYSTEMS[name].hybrid else {"recall@10": recall(own[0]["hits"], exact)})
         | {"load": [one["load"] for one in own]}
         for name, own in found.items()
         if own

@@ -33,6 +33,7 @@ class System:
     libraries: ClassVar[Sequence[str]]
     grows: ClassVar[bool] = False
     in_project: ClassVar[bool] = False  # runs in the project's environment
+    hybrid: ClassVar[bool] = False  # searches by words too
 
     def __init__(self, model: Path) -> None:
         self.model = model
@@ -207,7 +208,6 @@ class Txtai(System):
 
     libraries = ("txtai",)
     grows = True
-    hybrid: ClassVar[bool] = False
 
     def __init__(self, model: Path) -> None:
         super().__init__(model)
@@ -369,8 +369,7 @@ class Sanad(System):
     """
 
     libraries = ("sanad", "onnxruntime", "faiss-cpu")
-    grows = True
-    in_project = True
+    grows = in_project = hybrid = True
 
     def __init__(self, model: Path) -> None:
         super().__init__(model)

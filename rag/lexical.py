@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -23,34 +23,41 @@ from rag.text.transliteration import Transliterator, best_of
 
 logger = logging.getLogger(__name__)
 
+_Values = tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.floating[Any]]]
+
+_SPARSE = 32  # from one row in so many on, it is quicker to look at all rows than to sort those that are meant
 _POWER = 0.5  # weight of a translation = p ** _POWER: what is said once may be meant as well
 _SPELLING = 0.5  # how likely a word found by its sound alone is meant, at best
 
 
-class Postings(Protocol):
+class Vocabulary(Protocol):
+    """The terms of the passages of one language."""
+
+    @property
+    def parts(self) -> Sequence[Vocabulary]:
+        """Return the vocabularies that it is joined of, itself where it is not."""
+
+    @property
+    def terms(self) -> Sequence[str]:
+        """Return the terms."""
+
+    def __contains__(self, term: object) -> bool:
+        """Say whether a passage holds a term."""
+
+
+class Postings(Vocabulary, Protocol):
     """What is asked of a BM25 index; see `rag.store.bm25.Bm25Index`."""
 
     k1: float
     b: float
 
     @property
-    def parts(self) -> Sequence[Postings]:
-        """Return the indexes that it is joined of, itself where it is not."""
-
-    @property
     def n_rows(self) -> int:
         """Return the number of passages."""
 
     @property
-    def terms(self) -> Sequence[str]:
-        """Return the vocabulary."""
-
-    @property
     def lengths(self) -> npt.NDArray[np.int32]:
         """Return the number of terms of each passage, shape (n_rows,)."""
-
-    def __contains__(self, term: object) -> bool:
-        """Say whether a term is in the vocabulary."""
 
     def postings(self, term: str) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int32]]:
         """Return the rows that hold a term and how often each does."""
@@ -90,51 +97,17 @@ class LexicalScores:
         return self.scores / self.ceiling if self.ceiling > 0 else self.scores
 
 
-class LexicalLeg:
-    """Scores queries of any language against the passages of one language. Immutable; safe to share.
+class Lexicon:
+    """What queries of any language ask of the passages of one language. Immutable; safe to share.
 
     Args:
-        index: The BM25 index of the passages.
+        index: The terms of the passages.
         language: Their language.
         dictionary: Translations of terms.
     """
 
-    def __init__(self, index: Postings, language: str, dictionary: Dictionary) -> None:
+    def __init__(self, index: Vocabulary, language: str, dictionary: Dictionary) -> None:
         self._index, self._language, self._dictionary = index, language, dictionary
-        mean_length = float(index.lengths.mean()) if index.n_rows else 0.0
-        self._norms = index.k1 * (1 - index.b + index.b * index.lengths / (mean_length or 1.0))  # (n_rows,)
-
-    def score(self, query: str, query_language: str) -> LexicalScores:
-        """Score every passage for a query.
-
-        Args:
-            query: The query as typed.
-            query_language: Its language. Where the dictionary has no way from it to the passages' language,
-                the query is analysed in the passages' language: names and numbers still match.
-        """
-        n_rows = self._index.n_rows
-        total = np.zeros(n_rows)
-        ceiling = 0.0
-        for options in self.expand(query, query_language):
-            rows, counts = self._occurrences(options)
-            frequency = float(np.minimum(counts, 1.0).sum())
-            idf = inverse_document_frequency(frequency, n_rows)
-            total[rows] += idf * counts / (counts + self._norms[rows])
-            ceiling += idf
-        found = np.flatnonzero(total)
-        return LexicalScores(found, total[found], n_rows, ceiling)
-
-    def _occurrences(self, options: Mapping[str, float]) -> tuple[npt.NDArray[np.integer], npt.NDArray[np.float64]]:
-        """Return the rows that hold one of several terms, each once, and how often, by the terms' weights."""
-        held = [(*self._index.postings(term), weight) for term, weight in options.items() if term in self._index]
-        if len(held) == 1:
-            rows, occurrences, weight = held[0]
-            return rows, weight * occurrences.astype(np.float64)
-        counts = np.zeros(self._index.n_rows)
-        for rows, occurrences, weight in held:
-            counts[rows] += weight * occurrences
-        touched = np.flatnonzero(counts)
-        return touched, counts[touched]
 
     def expand(self, query: str, query_language: str) -> list[Mapping[str, float]]:
         """Return, for each content term of a query, the index terms that stand for it and their weights in (0, 1].
@@ -173,10 +146,67 @@ class LexicalLeg:
         return options
 
 
-_SOUNDS: WeakKeyDictionary[Postings, Transliterator] = WeakKeyDictionary()
+class LexicalLeg(Lexicon):
+    """Scores queries of any language against the passages of one language. Immutable; safe to share.
+
+    Args:
+        index: The BM25 index of the passages.
+        language: Their language.
+        dictionary: Translations of terms.
+    """
+
+    def __init__(self, index: Postings, language: str, dictionary: Dictionary) -> None:
+        super().__init__(index, language, dictionary)
+        self._postings = index
+        mean_length = float(index.lengths.mean()) if index.n_rows else 0.0
+        self._norms = index.k1 * (1 - index.b + index.b * index.lengths / (mean_length or 1.0))  # (n_rows,)
+
+    def score(self, query: str, query_language: str) -> LexicalScores:
+        """Score every passage for a query.
+
+        Args:
+            query: The query as typed.
+            query_language: Its language. Where the dictionary has no way from it to the passages' language,
+                the query is analysed in the passages' language: names and numbers still match.
+        """
+        n_rows = self._postings.n_rows
+        parts: list[_Values] = []
+        ceiling = 0.0
+        for options in self.expand(query, query_language):
+            held = [(*self._postings.postings(term), weight) for term, weight in options.items() if term in self._index]
+            rows, counts = _summed([(rows, weight * occurrences) for rows, occurrences, weight in held], n_rows)
+            idf = inverse_document_frequency(float(np.minimum(counts, 1.0).sum()), n_rows)
+            parts.append((rows, idf * counts / (counts + self._norms[rows])))
+            ceiling += idf
+        return LexicalScores(*_summed(parts, n_rows), n_rows, ceiling)
 
 
-def _sounds(index: Postings, language: str) -> Transliterator:
+def _summed(parts: Sequence[_Values], n_rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the rows of several lists, each once and increasing, and the sum of their values, in the lists' order.
+
+    Args:
+        parts: ``(rows, values)``, no row twice in one list, all values above 0.
+        n_rows: Rows there are.
+    """
+    if not parts:
+        return np.zeros(0, np.int64), np.zeros(0)
+    if len(parts) == 1:
+        return parts[0][0].astype(np.int64), parts[0][1].astype(np.float64)
+    if sum(len(rows) for rows, _ in parts) < n_rows // _SPARSE:
+        found, places = np.unique(np.concatenate([rows for rows, _ in parts]), return_inverse=True)
+        weights = np.concatenate([values for _, values in parts])
+        return found.astype(np.int64), np.bincount(places, weights=weights).astype(np.float64)
+    total = np.zeros(n_rows)
+    for rows, values in parts:
+        total[rows] += values
+    found = np.flatnonzero(total)
+    return found, total[found]
+
+
+_SOUNDS: WeakKeyDictionary[Vocabulary, Transliterator] = WeakKeyDictionary()
+
+
+def _sounds(index: Vocabulary, language: str) -> Transliterator:
     """Return the vocabulary of an index by its sounds, worked out once for as long as the index is in use."""
     found = _SOUNDS.get(index)
     if found is None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-_COLOURS = {
+COLOURS = {
     "sanad": "#0e9f6e",
     "sanad-same-model": "#5fbf9b",
     "raw": "#8b949e",
@@ -18,7 +18,7 @@ _COLOURS = {
     "haystack": "#d9467b",
 }
 _GREY = "#818b95"
-_STYLE: dict[Any, Any] = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "peers",
     "font.size": 9,
@@ -40,7 +40,7 @@ _STYLE: dict[Any, Any] = {
     "legend.frameon": False,
     "legend.labelcolor": _GREY,
 }
-_NOTHING = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+NOTHING = dict.fromkeys(("Creator", "Date", "Format", "Type"))
 
 
 def draw_growth(growth: Mapping[str, Mapping[str, Mapping[str, float]]], path: Path) -> None:
@@ -58,17 +58,17 @@ def draw_growth(growth: Mapping[str, Mapping[str, Mapping[str, float]]], path: P
         ("serve_peak_mb", "memory of the open index, MB"),
         ("add_saved_s", "one passage more, saved, s"),
     )
-    names = [name for name in _COLOURS if any(name in systems for systems in growth.values())]
-    with matplotlib.rc_context(_STYLE):
+    names = [name for name in COLOURS if any(name in systems for systems in growth.values())]
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 3.2), layout="constrained")
         for axes, (key, title) in zip(figure.subplots(1, len(panels)), panels, strict=True):
             for name in names:
                 sizes = sorted(int(size) for size, systems in growth.items() if name in systems)
                 values = [growth[str(size)][name][key] for size in sizes]
-                axes.plot(sizes, values, color=_COLOURS[name], marker="o", markersize=4, label=name)
+                axes.plot(sizes, values, color=COLOURS[name], marker="o", markersize=4, label=name)
             axes.set(xscale="log", yscale="log", xlabel="passages", title=title)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=len(names))
-        figure.savefig(path, format="svg", transparent=True, metadata=_NOTHING)
+        figure.savefig(path, format="svg", transparent=True, metadata=NOTHING)
 
 
 def draw_systems(systems: Mapping[str, Mapping[str, Any]], path: Path) -> None:
@@ -87,15 +87,15 @@ def draw_systems(systems: Mapping[str, Mapping[str, Any]], path: Path) -> None:
         ("cold_start_s", "cold start to first hit, s"),
         ("serve_peak_mb", "memory, MB"),
     )
-    names = [name for name in _COLOURS if name in systems]
-    with matplotlib.rc_context(_STYLE):
+    names = [name for name in COLOURS if name in systems]
+    with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(9.6, 0.9 + 0.27 * len(names)), layout="constrained")
         for axes, (key, title) in zip(figure.subplots(1, len(panels), sharey=True), panels, strict=True):
             values = [float(systems[name][key]) for name in names]
-            drawn = axes.barh(names, values, color=[_COLOURS[name] for name in names], height=0.66)
+            drawn = axes.barh(names, values, color=[COLOURS[name] for name in names], height=0.66)
             axes.bar_label(drawn, [f"{value:.3g}" for value in values], padding=2, color=_GREY, fontsize=8)
             axes.set(title=title, xlim=(0, 1.25 * max(values)))
             axes.tick_params(axis="both", length=0)
             axes.grid(visible=False, axis="y")
         axes.invert_yaxis()
-        figure.savefig(path, format="svg", transparent=True, metadata=_NOTHING)
+        figure.savefig(path, format="svg", transparent=True, metadata=NOTHING)

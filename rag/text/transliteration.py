@@ -117,6 +117,7 @@ def skeleton(word: str) -> str:
     return _skeleton(_english_sounds(word) if word.isascii() else _arabic_sounds(word))
 
 
+@lru_cache(maxsize=65_536)  # the segments of an index share their words
 def similarity(arabic: str, english: str) -> float:
     """Say how alike two folded words sound, in [0, 1]; 1 is as alike as the two scripts can show.
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import fastapi
 
 _STATIC = Path(__file__).parent / "static"
+# What Gradio remembers of an open page, 50 KB each, though ours keeps nothing there: its own bound is 10,000.
+_SESSIONS = 128
 _SCRIPTS = ("page.js", "conversation.js", "documents.js", "settings.js", "start.js")  # one program, in this order
 _SCRIPT_WORDS = (  # what the browser says of its own
     "ask_placeholder", "search_conversations", "copied", "kept_full", "no_conversations", "untitled", "rename",
@@ -233,9 +235,11 @@ def mount_ui(app: fastapi.FastAPI, service: Service) -> None:
     if "GRADIO_TEMP_DIR" not in os.environ:
         folder = os.environ["GRADIO_TEMP_DIR"] = tempfile.mkdtemp(prefix="sanad-uploads-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    page = create_ui(service, has_login=getattr(app.state, "has_login", False))
+    page.state_session_capacity = _SESSIONS
     gr.mount_gradio_app(
         app,
-        create_ui(service, has_login=getattr(app.state, "has_login", False)),
+        page,
         path="/",
         show_error=False,
         max_file_size=service.max_upload_bytes,

@@ -30,7 +30,17 @@ from rag.datatypes import Document, Passage
 from rag.embedder import Embedder, fingerprint_hash
 from rag.errors import BuildCancelledError, CorpusError, IndexFormatError, IndexNotFoundError, RagError
 from rag.loaders import SUPPORTED_SUFFIXES, DocumentLoader, is_archive, ocr_languages, scan_folders, with_prefixes
-from rag.store import Bm25Index, Draft, Generation, IndexStore, Segment, SegmentDraft, VectorIndex
+from rag.store import (
+    Bm25Index,
+    Draft,
+    Generation,
+    IndexStore,
+    MilvusStore,
+    Segment,
+    SegmentDraft,
+    VectorIndex,
+    open_store,
+)
 from rag.store.reuse import SEGMENT_PASSAGES, Reuse
 from rag.store.segment import LexicalPart, bm25_file
 from rag.text.analyzers import terms
@@ -261,7 +271,8 @@ def build_index(
     Args:
         corpus: The folder of the documents, or several. Of one folder, ``doc_id`` is the path under it; of several,
             the folder's name comes first, so their names must differ.
-        index_dir: Where the index is, or will be. Files in it are no part of the corpus.
+        index_dir: Where the index is, or will be: a folder, whose files are no part of the corpus, or an address in
+            Milvus such as ``milvus:http://host:19530``.
         embedder: The embedder, or a name or folder to open one by; None for the built-in one.
         chunking: How documents are cut; ``max_tokens`` is lowered to the embedder's window.
         loading: Limits for each file.
@@ -279,7 +290,7 @@ def build_index(
     tell = progress or (lambda step: None)
     loading = loading or LoadConfig()
     engine = engine or LocalEngine()
-    store = IndexStore(index_dir)
+    store = open_store(index_dir)
     found = scan_folders(_corpus_folders(corpus), without=store.index_dir)
     failed = [FailedFile(str(path), reason) for path, reason in found.refused]
     with store.lock():
@@ -476,7 +487,7 @@ def _corpus_folders(corpus: str | Path | Sequence[str | Path]) -> list[tuple[Pat
     return with_prefixes(folders)
 
 
-def _open_base(store: IndexStore) -> Generation | None:
+def _open_base(store: IndexStore | MilvusStore) -> Generation | None:
     try:
         base = store.open_current(parse=False)
         assert base.documents is not None  # the rest is worked out where it is needed

@@ -38,6 +38,8 @@ HOMES = {
     "llama_index": ("rag.integrations",),
     "haystack": ("rag.integrations",),
     "ray": ("rag.ray_engine",),
+    "pymilvus": ("rag.store.milvus_client",),
+    "cachetools": ("rag.store.milvus_segment",),
 }
 AT_THE_TOP = ("gradio", "langchain_core", "llama_index", "haystack")  # where the home itself loads only when used
 

@@ -283,7 +283,7 @@ def test_a_large_language_is_searched_through_codes_with_about_the_same_scores(
     monkeypatch.setattr("rag.store.generation.EXACT_ROWS", 100)
     monkeypatch.setattr("rag.store.generation._LEAST_CODED", 10)
     coded = Retriever.open(tmp_path / "index", embedder=fake_embedder)
-    leg = coded.snapshot()._languages["en"].dense
+    leg = coded.snapshot()._legs.parts["en"].dense
     assert leg._sample is not None and len(leg._sample) == 512
     for query in ("the water of paper 7", "email campaign", "number 3-2"):
         left, right = exact.search(query, top_k=5), coded.search(query, top_k=5)

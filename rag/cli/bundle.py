@@ -59,9 +59,15 @@ def _archive(text: str) -> Path:
 
 def run_bundle(args: argparse.Namespace) -> int:
     """Write the archive, whole or not at all; return the exit status."""
-    from rag.store import IndexStore
+    from rag.store import IndexStore, open_store
 
-    generation = IndexStore(args.index_dir).open_current(fallback=False)  # damaged bytes are not handed on
+    store = open_store(args.index_dir)
+    if not isinstance(store, IndexStore):
+        raise BundleError(
+            f"{args.index_dir}: a bundle holds no index that is in Milvus. Build one in a folder and bundle that: "
+            "rag build --index-dir index"
+        )
+    generation = store.open_current(fallback=False)  # damaged bytes are not handed on
     _check_compressor(args.output)
     # Hidden: where the archive goes into the corpus folder, its own parts are no documents.
     with _reasoned(), tempfile.TemporaryDirectory(prefix=".sanad-bundle-", dir=args.output.parent) as folder:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-from pathlib import Path
 from typing import Any
 
 from rag.cli.isolation import run_probe
@@ -84,10 +83,10 @@ def _examine_model(name: str, report: dict[str, Any]) -> None:
 
 
 def _examine_index(index_dir: str, report: dict[str, Any]) -> None:
-    from rag.store import IndexStore
+    from rag.store import open_store
 
-    store = IndexStore(Path(index_dir))
     try:
+        store = open_store(index_dir)
         found = store.verify()
         if found:
             report["problems"] += [*found, store.standing()]

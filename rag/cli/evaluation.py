@@ -80,6 +80,7 @@ def run_evaluation(args: argparse.Namespace) -> int:
     from rag.evaluation import QUALITY_FILE, evaluate, parse_gates, render_page, report_table, require_page
     from rag.generators import open_generator
     from rag.retriever import Retriever
+    from rag.store import notes_folder
     from rag.store.fsio import replace_file
 
     gates = parse_gates(args.gate) if args.gate else ()
@@ -113,7 +114,7 @@ def run_evaluation(args: argparse.Namespace) -> int:
     if args.output:
         args.output.write_text(text, encoding="utf-8")
     with suppress(OSError):  # for the chat's Quality view; an index may be read-only
-        replace_file(Path(args.index_dir) / QUALITY_FILE, text.encode())
+        replace_file(notes_folder(args.index_dir) / QUALITY_FILE, text.encode())
     if args.html:
         args.html.write_text(render_page(report), encoding="utf-8")
     if args.json:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from contextlib import suppress
-from pathlib import Path
 
 from rag.cli.terminal import print_json, print_note
 from rag.errors import RagError
@@ -12,9 +11,9 @@ from rag.errors import RagError
 
 def run_verify(args: argparse.Namespace) -> int:
     """Check every file of the index; return the exit status."""
-    from rag.store import IndexStore
+    from rag.store import IndexStore, open_store
 
-    store = IndexStore(Path(args.index_dir))
+    store = open_store(args.index_dir)
     problems = store.verify()
     standing = store.standing() if problems or args.json else ""  # it reads the index once more
     live = None
@@ -23,7 +22,8 @@ def run_verify(args: argparse.Namespace) -> int:
     if args.json:
         print_json({"index_dir": args.index_dir, "generation": live, "problems": problems, "standing": standing})
     elif not problems:
-        print(f"{args.index_dir}/{live}: every file is whole")
+        what = "every file" if isinstance(store, IndexStore) else "everything in it"
+        print(f"{args.index_dir}/{live}: {what} is whole")
     for problem in problems:
         print_note(f"error: {problem}")
     if problems:
@@ -35,9 +35,9 @@ def run_verify(args: argparse.Namespace) -> int:
 
 def run_rollback(args: argparse.Namespace) -> int:
     """Go back to the generation before; return the exit status."""
-    from rag.store import IndexStore
+    from rag.store import open_store
 
-    name = IndexStore(Path(args.index_dir)).rollback()
+    name = open_store(args.index_dir).rollback()
     if args.json:
         print_json({"index_dir": args.index_dir, "generation": name})
     else:

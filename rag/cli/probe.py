@@ -63,7 +63,7 @@ def _run(index_dir: str, report: dict[str, Any]) -> None:
         from rag.embedder import DEFAULT_EMBEDDER, Embedder
         from rag.reader import DEFAULT_READER, Reader
         from rag.retriever import Retriever
-        from rag.store import IndexStore
+        from rag.store import IndexStore, open_store
     with _Step(report, "open embedder"):
         embedder = Embedder.open()
     report["embedder"] = {"path": str(DEFAULT_EMBEDDER), "dim": embedder.dim, "max_tokens": embedder.max_tokens}
@@ -87,7 +87,8 @@ def _run(index_dir: str, report: dict[str, Any]) -> None:
             is_found = [hit.passage.doc_id for hit in hits] == [doc_id]
             is_quoted = doc_id in {citation.doc_id for citation in answer.citations}
             report["sample"].append({"question": question, "is_found": is_found, "is_quoted": is_quoted})
-    if IndexStore(index_dir).generations():
+    store = open_store(index_dir)
+    if isinstance(store, IndexStore) and store.generations():  # Milvus may be across the network, which is shut off
         _try_index(index_dir, report, embedder, reader)
 
 

@@ -59,7 +59,10 @@ def waiting(text: str) -> AbstractContextManager[object]:
 def add_index_argument(parser: argparse.ArgumentParser) -> None:
     """Add ``--index-dir``."""
     parser.add_argument(
-        "--index-dir", default=DEFAULT_INDEX_DIR, metavar="DIR", help="the index (default: %(default)s)"
+        "--index-dir",
+        default=DEFAULT_INDEX_DIR,
+        metavar="DIR",
+        help="the index (default: %(default)s), or in Milvus: milvus:http://HOST:19530 or milvus:FILE.db",
     )
 
 

@@ -17,7 +17,7 @@ from rag.embedder import Embedder
 from rag.errors import IndexFormatError, IndexMismatchError, RagError
 from rag.fusion import default_weights
 from rag.retriever.snapshot import Encoder, SearchOptions, Snapshot
-from rag.store import Generation, IndexStore
+from rag.store import Generation, IndexStore, MilvusStore, open_store
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ class Retriever:
     """
 
     def __init__(
-        self, store: IndexStore, embedder: Encoder, generation: Generation, *, config: RetrievalConfig
+        self, store: IndexStore | MilvusStore, embedder: Encoder, generation: Generation, *, config: RetrievalConfig
     ) -> None:
         """Serve ``generation`` first; see `Retriever.open`."""
         self._embedder: Encoder | None = embedder
@@ -59,7 +59,7 @@ class Retriever:
         """Open an index.
 
         Args:
-            index_dir: The index folder.
+            index_dir: The index folder, or an address in Milvus such as ``milvus:http://host:19530``.
             embedder: An open embedder, or the folder or hub name of one; None for the built-in one.
             config: Defaults of a search.
 
@@ -69,7 +69,7 @@ class Retriever:
             IndexMismatchError: It was built with another embedder.
             ModelNotFoundError: The embedder cannot be opened.
         """
-        store = IndexStore(index_dir)
+        store = open_store(index_dir)
         generation = store.open_current()
         if embedder is None or isinstance(embedder, str | Path):
             embedder = Embedder.open(embedder)

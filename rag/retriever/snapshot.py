@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypedDict, Unpack, overload
+from typing import Any, Protocol, TypedDict, Unpack, overload
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -18,11 +17,12 @@ from rag.dictionary import Dictionary
 from rag.embedder import fingerprint_hash
 from rag.errors import IndexMismatchError
 from rag.fusion import Background, FusionWeights, features, fuse
-from rag.lexical import LexicalLeg
 from rag.retriever.diversity import diversify
 from rag.retriever.filters import Filters
-from rag.retriever.legs import DenseLeg, Leg
+from rag.retriever.legs import Candidates, Legs, MemoryLegs
+from rag.retriever.milvus_legs import MilvusLegs
 from rag.store import Generation, Segment
+from rag.store.milvus_segment import MilvusSegment
 from rag.text.dialect import in_standard_arabic
 from rag.text.language import detect_language
 from rag.text.spelling import SpellChecker, count_words
@@ -62,15 +62,6 @@ class SearchOptions(TypedDict, total=False):
     diversity: float
 
 
-@dataclass(frozen=True, slots=True)
-class _Language:
-    """The passages of one language: their rows, increasing, and their legs over the same positions."""
-
-    rows: npt.NDArray[np.int64]
-    dense: DenseLeg
-    lexical: LexicalLeg
-
-
 class Snapshot:
     """One immutable generation of the index, and search in it. Safe to share between threads.
 
@@ -101,18 +92,13 @@ class Snapshot:
         self._dictionary = dictionary
         self._spelling: SpellChecker | None = None  # made on first use
         self._spelling_lock = threading.Lock()
-        self._languages = {
-            language: _Language(rows, DenseLeg(generation.part(language)), LexicalLeg(index, language, dictionary))
-            for language, (index, rows) in sorted(generation.bm25.items())
-        }
-        doc_ids = {doc_id: number for number, doc_id in enumerate(generation.documents)}
-        self._doc_ids = doc_ids
-        self._doc_of_row = np.array([doc_ids[passage.doc_id] for passage in generation.passages], dtype=np.int64)
+        self._legs = _legs_of(generation, dictionary)
 
     @property
     def languages(self) -> tuple[str, ...]:
         """Return the languages of the passages, ISO 639-1, the one with most passages first."""
-        return tuple(sorted(self._languages, key=lambda language: (-len(self._languages[language].rows), language)))
+        counts = self._legs.languages
+        return tuple(sorted(counts, key=lambda language: (-counts[language], language)))
 
     def document(self, doc_id: str) -> Document:
         """Return a document of this generation.
@@ -127,8 +113,7 @@ class Snapshot:
 
         0 where the index has no passage in that language.
         """
-        lexical = self.generation.bm25.get(language)
-        return 0.0 if lexical is None else lexical[0].idf(term)
+        return self._legs.idf(term, language) if language in self._legs.languages else 0.0
 
     def translate(self, term: str, source: str, target: str) -> list[tuple[str, float]]:
         """Return what a term may be among the passages of another language, the likeliest first.
@@ -143,10 +128,9 @@ class Snapshot:
             passage, the terms of the passages that sound like it. The term itself where the languages are equal;
             empty where nothing is known.
         """
-        part = self._languages.get(target)
-        if source == target or part is None:
+        if source == target or target not in self._legs.languages:
             return self._dictionary.translate(term, source, target)
-        return part.lexical.translate(term, term, source)
+        return self._legs.lexicon(target).translate(term, term, source)
 
     def correct(self, query: str) -> str:
         """Return the query as a document would write it: spoken Arabic as standard Arabic, misspelt words put right.
@@ -247,12 +231,12 @@ class Snapshot:
 
     def _search(self, queries: list[str], filters: Filters, wanted: int, diversity: float) -> list[list[Hit]]:
         """Search for queries that are no blanks, in an index that is not empty."""
-        passes = self._passing(filters)
+        passing = self._legs.passing(filters)
         corrected = [self.correct(query) for query in queries]
         vectors = self._embedder.encode_queries(corrected)
         return [
             self._hits(
-                self._fused(text, detect_language(query), vector, passes, filters.language, wanted), wanted, diversity
+                self._fused(text, detect_language(query), vector, passing, filters.language, wanted), wanted, diversity
             )
             for query, text, vector in zip(queries, corrected, vectors, strict=True)
         ]
@@ -262,22 +246,13 @@ class Snapshot:
         query: str,
         query_language: str,
         vector: npt.NDArray[np.float32],
-        passes: npt.NDArray[np.bool_],
+        passing: Any,
         language: str | None,
         wanted: int,
     ) -> list[_Candidate]:
         """Return the candidates of both legs, best first; at least ``wanted`` where so many passages pass."""
         top = max(self._config.candidates, wanted)
-        legs = {
-            passage_language: Leg.of(
-                part.rows,
-                (eligible := passes[part.rows]),
-                part.dense.score(vector, eligible, top),
-                part.lexical.score(query, query_language),
-                top,
-            )
-            for passage_language, part in self._languages.items()
-        }
+        legs = self._legs.search(query, query_language, vector, passing, top)
         backgrounds = {passage_language: leg.background for passage_language, leg in legs.items()}
         everywhere = Background.pooled(backgrounds.values())
         found: list[_Candidate] = []
@@ -290,7 +265,7 @@ class Snapshot:
                 fused = fused + self._config.own_language_bonus
             found.extend(
                 (-score, row, leg, place)
-                for place, (score, row) in enumerate(zip(fused.tolist(), leg.rows[leg.positions].tolist(), strict=True))
+                for place, (score, row) in enumerate(zip(fused.tolist(), leg.rows.tolist(), strict=True))
             )
         found.sort(key=lambda item: item[:2])
         return found
@@ -299,12 +274,13 @@ class Snapshot:
         """Return the hits among the candidates: the first ones, or those that repeat each other least."""
         if diversity > 0.0 and found:
             scores = np.array([-negative for negative, *_ in found])
-            rows = np.array([row for _, row, *_ in found], dtype=np.int64)
-            vectors = self.generation.vectors.reconstruct(rows).astype(np.float64)
+            vectors = self._legs.vectors([row for _, row, *_ in found]).astype(np.float64)
             found = [found[place] for place in diversify(scores, vectors, diversity=diversity, top=wanted)]
+        found = found[:wanted]
+        passages = self._legs.passages([row for _, row, *_ in found])
         return [
             Hit(
-                passage=self.generation.passages[row],
+                passage=passage,
                 score=-negative,
                 rank=rank,
                 dense_score=float(leg.cosines[place]),
@@ -312,16 +288,8 @@ class Snapshot:
                 dense_rank=leg.dense_rank(place),
                 bm25_rank=leg.lexical_rank(place),
             )
-            for rank, (negative, row, leg, place) in enumerate(found[:wanted], start=1)
+            for rank, ((negative, _, leg, place), passage) in enumerate(zip(found, passages, strict=True), start=1)
         ]
-
-    def _passing(self, filters: Filters) -> npt.NDArray[np.bool_]:
-        """Return which rows belong to a document that passes, shape (n_rows,)."""
-        if filters.is_open:
-            return np.ones(len(self._doc_of_row), dtype=bool)
-        passes = np.zeros(len(self._doc_ids), dtype=bool)
-        passes[[self._doc_ids[doc_id] for doc_id in filters.passing(self.generation.documents)]] = True
-        return passes[self._doc_of_row]
 
 
 _WORDS: WeakKeyDictionary[Segment, Mapping[str, int]] = WeakKeyDictionary()
@@ -336,8 +304,15 @@ def _first(passages: Sequence[Passage], characters: int) -> Iterator[str]:
         characters -= len(passage.text)
 
 
-# Score with its sign turned, so that sorting puts the best first; row; the legs of its language, and its place there.
-_Candidate = tuple[float, int, Leg, int]
+# Score with its sign turned, so that sorting puts the best first; row; what the legs of its language found, and its
+# place there.
+_Candidate = tuple[float, int, Candidates, int]
+
+
+def _legs_of(generation: Generation, dictionary: Dictionary) -> Legs[Any]:
+    if len(generation.segments) == 1 and isinstance(own := generation.segments[0], MilvusSegment):
+        return MilvusLegs(own, dictionary)
+    return MemoryLegs(generation, dictionary)
 
 
 def _check_queries(queries: Sequence[object], *, is_one: bool) -> None:

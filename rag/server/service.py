@@ -28,7 +28,7 @@ from rag.server.metrics import Metrics
 from rag.server.pictures import PagePictures
 from rag.server.rebuilds import Rebuilds
 from rag.server.uploads import DeletedDocument, SavedUpload, UploadError, move_to_trash, save_upload
-from rag.store import Generation
+from rag.store import Generation, notes_folder
 from rag.text import detect_language
 from rag.views import DocumentRow, DocumentView, document_view
 
@@ -45,7 +45,7 @@ class ChatService:
     answered from the old generation while a new one is built.
 
     Args:
-        index_dir: The index.
+        index_dir: The index. Where it is in Milvus, what is kept beside an index is in ``index``.
         corpus_dirs: Folders of documents. A rebuild reads these and ``upload_dir``.
         upload_dir: Where uploaded documents are kept; made on the first upload. None is ``uploads`` within the first
             corpus folder, so that every later build of that folder has them too, under the same ``doc_id``.
@@ -65,7 +65,8 @@ class ChatService:
         model: Generator | str | None = None,
         any_model: bool = True,
     ) -> None:
-        self.index_dir = Path(index_dir)
+        self._index_address = index_dir
+        self.index_dir = notes_folder(index_dir)
         self.corpus_dirs = tuple(Path(folder) for folder in corpus_dirs)
         if upload_dir is None:
             upload_dir = self.corpus_dirs[0] / "uploads" if self.corpus_dirs else "uploads"
@@ -131,7 +132,7 @@ class ChatService:
         """
         with self._open_lock:
             if self._retriever is None:
-                self._retriever = Retriever.open(self.index_dir, embedder=self._open_embedder())
+                self._retriever = Retriever.open(self._index_address, embedder=self._open_embedder())
             return self._retriever
 
     def models(self) -> list[str]:
@@ -418,7 +419,7 @@ class ChatService:
         if not sources:
             raise CorpusError(self.upload_dir, "there are no documents yet; add some, then rebuild")
         try:
-            report = build_index(sources, self.index_dir, embedder=self.embedder(), progress=progress)
+            report = build_index(sources, self._index_address, embedder=self.embedder(), progress=progress)
         except CorpusError as error:
             if error.failed:
                 self.library.keep_failures(error.failed)

@@ -57,7 +57,7 @@ def no_worse(check, *arguments):
 
 def cleans_up(index_dir, draft):
     write(index_dir, draft)
-    assert stamp_of(index_dir) == draft.documents[0].text.rsplit(" ", 1)[1]
+    assert stamp_of(index_dir) == next(iter(draft.documents)).text.rsplit(" ", 1)[1]
     assert IndexStore(index_dir).verify() == [] and not list(index_dir.glob("*.tmp"))
 
 

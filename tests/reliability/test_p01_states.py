@@ -32,7 +32,10 @@ TEXTS = st.sampled_from(["one budget", "two campaigns", "three channels", "مي�
 
 
 class Index(RuleBasedStateMachine):
-    """``corpus`` is what the folder holds, ``live`` what the index holds, ``former`` what a rollback goes back to."""
+    """``corpus`` is what the folder holds, ``live`` what the index holds, ``former`` what can be gone back to at least.
+
+    A build that was cut off before it had tidied up leaves more than that: ``written`` is what each generation holds.
+    """
 
     folder: ClassVar[Path]
     tally: ClassVar
@@ -46,6 +49,7 @@ class Index(RuleBasedStateMachine):
         self.corpus: dict[str, str] = {}
         self.live: dict[str, str] | None = None
         self.former: dict[str, str] | None = None
+        self.written: dict[str, dict[str, str]] = {}
 
     def teardown(self):
         shutil.rmtree(self.home, ignore_errors=True)
@@ -63,7 +67,11 @@ class Index(RuleBasedStateMachine):
         del self.corpus[name]
 
     def build(self):
-        build_index(self.home / "corpus", self.store.index_dir, embedder=self.embedder)
+        before = self.store.generations()
+        try:
+            build_index(self.home / "corpus", self.store.index_dir, embedder=self.embedder)
+        finally:
+            self.written |= {name: dict(self.corpus) for name in self.store.generations() if name not in before}
 
     @rule()
     def rebuild(self):
@@ -96,14 +104,18 @@ class Index(RuleBasedStateMachine):
     @precondition(lambda self: self.live is not None)
     @rule()
     def rollback(self):
-        before = self.store.current_name()
+        current = self.store.current_name()
+        earlier = [name for name in self.store.generations() if name < current]
+        assert self.former in (None, *(self.written[name] for name in earlier))
         try:
             name = self.store.rollback()
         except IndexFormatError:
-            assert self.former is None
+            assert not earlier
             return
-        assert self.former is not None and name < before
-        self.live, self.former = self.former, None
+        assert name == earlier[-1]
+        self.live = self.written[name]
+        if self.live == self.former:
+            self.former = None
 
     def held(self):
         """Return what the index holds, by name."""

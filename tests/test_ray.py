@@ -24,7 +24,7 @@ from rag.errors import BuildCancelledError, RagError
 from rag.store import IndexStore
 
 is_missing = importlib.util.find_spec("ray") is None and os.environ.get("CI") != "true"
-pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(is_missing, reason="ray is not installed")]
+pytestmark = [pytest.mark.timeout(900), pytest.mark.skipif(is_missing, reason="ray is not installed")]
 ROOT = Path(__file__).parent.parent
 HERE = os.getpid()
 DEADLY = {"cut": "cyanide", "embed": "arsenic"}

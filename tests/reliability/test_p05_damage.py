@@ -19,7 +19,7 @@ from drafts import TEXTS, make_draft
 from rag.cli import main
 from rag.errors import IndexCorruptError, RagError
 from rag.retriever import Retriever
-from rag.store import IndexStore, generation
+from rag.store import IndexStore, generation, segment
 from reliability.disks import write
 
 PROMISE = "P5 damage is detected"
@@ -158,7 +158,8 @@ def test_damage_of_current_never_leads_to_half_an_index(index, fake_embedder, ta
 
 def test_without_the_checksums_damage_comes_through(index, others, monkeypatch, caplog):
     caplog.set_level("ERROR")
-    monkeypatch.setattr(generation, "read_checked", lambda folder, name, entry: (folder / name).read_bytes())
+    for module in (generation, segment):
+        monkeypatch.setattr(module, "read_checked", lambda folder, name, entry: (folder / name).read_bytes())
     undetected = [what for what, why in try_all(index, others, (20, 0, 5, 0)) if why is not None]
     assert len(undetected) > 20
 

@@ -85,7 +85,7 @@ class MilvusLegs:
         vectors, held = self._segment.look_at(rows.tolist(), language, asked.ids)
         cosines = (vectors * vector).sum(axis=1)  # no matrix product, which rounds by shape
         mean = float(own.mean @ vector)
-        moments = Moments(own.n_passages, mean, float(vector @ own.covariance.astype(np.float64) @ vector))
+        moments = Moments(own.n_passages, mean, max(float(vector @ own.covariance @ vector), 0.0))
         return MilvusCandidates(
             rows=rows,
             cosines=cosines.astype(np.float64),

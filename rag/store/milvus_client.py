@@ -81,7 +81,9 @@ class Milvus:
             return getattr(client, method)(*args, timeout=None if method in _WRITING else _READ_S, **options)
         except MilvusException as error:
             if error.code in _NOT_FOUND and "partition" not in error.message:
-                raise MissingError(f"{self.address}: {error.message}") from error
+                raise MissingError(
+                    f"{self.address}: {error.message}. A newer index may have taken its place: try again"
+                ) from error
             raise self._error(method, error.message) from error
         except OSError as error:
             raise self._error(method, str(error)) from error
@@ -91,7 +93,7 @@ class Milvus:
             if self._client is None:
                 from pymilvus import MilvusClient  # type: ignore[import-untyped]
 
-                for library in ("pymilvus", "milvus_lite"):  # they log each error with its traceback
+                for library in ("pymilvus", "milvus_lite", "grpc"):  # they log each error with its traceback
                     logging.getLogger(library).setLevel(logging.CRITICAL)
                 if self.file is not None:
                     self.file.parent.mkdir(parents=True, exist_ok=True)

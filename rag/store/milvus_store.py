@@ -199,6 +199,7 @@ class MilvusStore:
             if self._milvus.count(collection + PASSAGES) != total:
                 raise RagError(f"{self.index_dir}: Milvus lost passages of {name}. Build again: rag build")
             self._milvus("rename_collection", collection + _BUILDING, collection)
+            self._milvus("load_collection", collection)  # milvus-lite forgets it with the name
             if self._target(self._lock) not in self._tokens:
                 raise self._is_locked()
             self._point(name)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -486,3 +487,21 @@ def test_readers_from_elsewhere_name_no_language_model(tmp_path):
     service = create_app(tmp_path, ui=False, loopback_only=False).state.service
     with pytest.raises(ModelNotFoundError, match="is not open here.*--model"):
         service.open_model("openai:http://10.0.0.1/v1#x")
+
+
+def test_pages_that_were_opened_long_ago_are_forgotten(tmp_path):
+    """Gradio copies the page's configuration for each that asks, by its own bound for ten thousand of them."""
+    ask = """
+from conftest import HashEmbedder
+from rag.server import create_app
+app = create_app("index", embedder=HashEmbedder())
+(holder,) = [route.app.state_holder for route in app.routes if hasattr(getattr(route, "app", None), "state_holder")]
+for number in range(300):
+    holder[str(number)]
+print(len(holder.session_data))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", ask],
+        cwd=tmp_path, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
+    )  # fmt: skip
+    assert int(done.stdout.split()[-1]) <= 129

@@ -500,8 +500,8 @@ for number in range(300):
     holder[str(number)]
 print(len(holder.session_data))
 """
+    here = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     done = subprocess.run(
-        [sys.executable, "-c", ask],
-        cwd=tmp_path, capture_output=True, text=True, check=True, env={**os.environ, "PYTHONPATH": str(Path(__file__).parent)},
-    )  # fmt: skip
+        [sys.executable, "-c", ask], cwd=tmp_path, capture_output=True, text=True, check=True, env=here
+    )
     assert int(done.stdout.split()[-1]) <= 129

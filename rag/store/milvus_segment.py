@@ -52,6 +52,7 @@ PASSAGES_FIELDS: Mapping[str, Mapping[str, Any]] = {  # and the field of the vec
 }
 
 _RANGE = 1_000  # rows read at once
+_MOST = 16_384  # hits of one search that Milvus gives
 _DOCUMENT_LETTERS, _TERM_BLOBS = 20_000_000, 4_096  # held in memory
 
 FloatArray = npt.NDArray[np.float64]
@@ -205,13 +206,16 @@ class MilvusSegment(Segment):
         }
 
     def nearest(self, query: npt.NDArray[np.float32], language: str, passing: str, top: int) -> IntArray:
-        """Return the rows of about the ``top`` nearest passages of a language that pass a filter, in no order."""
+        """Return the rows of about the ``top`` nearest passages of a language that pass a filter, in no order.
+
+        16,384 at most.
+        """
         (found,) = self._milvus(
             "search",
             self._collection + PASSAGES,
             data=[query.tolist()],
             anns_field="dense",
-            limit=top,
+            limit=min(top, _MOST),
             filter=_of(language, passing),
             output_fields=["row"],
             search_params={"metric_type": "IP"},
@@ -232,7 +236,7 @@ class MilvusSegment(Segment):
             self._collection + PASSAGES,
             data=[dict(weights)],
             anns_field="sparse",
-            limit=top,
+            limit=min(top, _MOST),
             filter=_of(language, passing),
             output_fields=["row", "length", "sparse"],
             search_params={"metric_type": "IP"},

@@ -75,6 +75,7 @@ def cluster():
     """Two nodes of one processor each; a third one joins in a test."""
     settings = {
         "RAY_USAGE_STATS_ENABLED": "0",
+        "RAY_worker_niceness": "0",  # else they wait for whatever runs beside the tests
         "RAY_AUTH_MODE": "token",
         "RAY_AUTH_TOKEN": secrets.token_hex(32),  # else ray writes one into the home folder
     }

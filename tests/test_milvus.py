@@ -427,3 +427,16 @@ def test_the_commands_take_an_address(tmp_path, in_milvus, capsys, monkeypatch):
     assert "everything in it is whole" in run("verify").out
     assert "no earlier intact generation" in run("rollback", status=1).err
     assert sorted(path.name for path in tmp_path.iterdir()) == ["corpus"]
+
+
+def test_servers_without_files_answer_from_one_index(in_milvus, fake_embedder):
+    from rag.server.service import ChatService
+
+    write(in_milvus, fake_embedder, {"a.txt": "The first text."})
+    for _ in range(2):
+        service = ChatService(in_milvus, embedder=fake_embedder)
+        _, hits = service.search("text")
+        assert hits[0].passage.doc_id == "a.txt"
+        assert service.health()["passages"] == 2
+        assert [row.doc_id for row in service.documents()] == ["a.txt"]
+        assert service.index_dir == Path("index")

@@ -353,3 +353,18 @@ def test_an_index_built_from_files_is_searched(tmp_path, make_corpus, fake_embed
     assert (
         retriever.snapshot().document(hit.passage.doc_id).text[hit.passage.start : hit.passage.end] == hit.passage.text
     )
+
+
+def test_a_search_in_each_language_is_that_in_each_alone(retriever):
+    snapshot = retriever.snapshot()
+    wanted = {"ar": 2, "en": 3, "fr": 1}
+    for query in ("digital marketing budget", "ميزانية التسويق", "what is SEO?"):
+        found = snapshot.search_each(query, wanted)
+        assert found == {language: snapshot.search(query, top_k=n, language=language) for language, n in wanted.items()}
+        some = [hit.passage.doc_id for hit in found["en"][1:]]
+        filtered = snapshot.search_each(query, {"en": 3}, doc_ids=some)
+        assert filtered == {"en": snapshot.search(query, top_k=3, language="en", doc_ids=some)}
+    assert snapshot.search_each("budget", {}) == {}
+    for query, top_k, message in ((" ", {"en": 1}, "empty"), ("budget", {"en": 0}, "at least 1")):
+        with pytest.raises(ValueError, match=message):
+            snapshot.search_each(query, top_k)

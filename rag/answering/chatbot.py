@@ -7,7 +7,7 @@ import time
 from collections import abc
 from collections.abc import AsyncGenerator, Collection, Iterable, Iterator, Sequence
 from contextlib import aclosing
-from itertools import islice
+from itertools import chain, islice
 
 from rag.answering.abstention import answerability_features
 from rag.answering.background import in_background
@@ -296,14 +296,16 @@ def retrieve(
     """
     languages = [known for known in snapshot.languages if language in ("", known)]
     languages.sort(key=lambda known: known != question.language)  # stable: largest first
-    hits: list[Hit] = []
-    for place, passage_language in enumerate(languages):
-        wanted = (top_k, max(2, top_k // 2))[place] if place < 2 else 2
-        hits.extend(snapshot.search(question.text, top_k=wanted, language=passage_language, doc_ids=doc_ids))
-        for side in question.sides:
-            hits.extend(snapshot.search(side, top_k=1, language=passage_language, doc_ids=doc_ids))
-    if question.kind in (QuestionKind.DEFINITION, QuestionKind.PERSON) and question.language in languages:
-        wider = snapshot.search(question.text, top_k=_WIDER, language=question.language, doc_ids=doc_ids)
+    wanted = {known: (top_k, max(2, top_k // 2))[place] if place < 2 else 2 for place, known in enumerate(languages)}
+    is_defined = question.kind in (QuestionKind.DEFINITION, QuestionKind.PERSON) and question.language in languages
+    looked_at = wanted | ({question.language: max(top_k, _WIDER)} if is_defined else {})
+    found = snapshot.search_each(question.text, looked_at, doc_ids=doc_ids)
+    hits = [hit for known, own in found.items() for hit in own[: wanted[known]]]
+    for side in question.sides:
+        of_side = snapshot.search_each(side, dict.fromkeys(languages, 1), doc_ids=doc_ids)
+        hits += chain.from_iterable(of_side.values())
+    if is_defined:
+        wider = found[question.language][:_WIDER]
         defining = (h for h in wider if holds_definition(question, snapshot.document(h.passage.doc_id), h))
         hits.extend(islice(defining, 2))
     best = {hit.passage.passage_id: hit for hit in sorted(hits, key=lambda hit: hit.score)}

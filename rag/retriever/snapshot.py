@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol, TypedDict, Unpack, overload
 from weakref import WeakKeyDictionary
@@ -234,40 +235,60 @@ class Snapshot:
         passing = self._legs.passing(filters)
         corrected = [self.correct(query) for query in queries]
         vectors = self._embedder.encode_queries(corrected)
-        return [
-            self._hits(
-                self._fused(text, detect_language(query), vector, passing, filters.language, wanted), wanted, diversity
-            )
-            for query, text, vector in zip(queries, corrected, vectors, strict=True)
-        ]
+        results = []
+        for query, text, vector in zip(queries, corrected, vectors, strict=True):
+            fused = self._fused(text, detect_language(query), vector, passing, wanted)
+            taken = [part for language, part in fused.items() if filters.language in (None, language)]
+            found = sorted(chain.from_iterable(taken), key=lambda item: item[:2])
+            results.append(self._hits(found, wanted, diversity))
+        return results
+
+    def search_each(
+        self, query: str, top_k: Mapping[str, int], *, doc_ids: Collection[str] | None = None
+    ) -> dict[str, list[Hit]]:
+        """Do what `search` does once for each of several passage languages, at the cost of one search.
+
+        Args:
+            query: As in `search`.
+            top_k: Hits wanted of each language, at least 1.
+            doc_ids: As in `search`.
+
+        Returns:
+            The hits of each language, those of ``search(query, top_k=top_k[language], language=language)``.
+
+        Raises:
+            ValueError: The query is empty or blank, or a number is below 1.
+        """
+        _check_queries([query], is_one=True)
+        if min(top_k.values(), default=1) < 1:
+            raise ValueError(f"top_k must be at least 1, got {min(top_k.values())}")
+        if not self.generation.passages or not top_k:
+            return {language: [] for language in top_k}
+        text = self.correct(query)
+        (vector,) = self._embedder.encode_queries([text])
+        passing = self._legs.passing(Filters(None, doc_ids, None, None))
+        fused = self._fused(text, detect_language(query), vector, passing, max(top_k.values()))
+        return {
+            language: self._hits(sorted(fused.get(language, ()), key=lambda item: item[:2]), wanted, 0.0)
+            for language, wanted in top_k.items()
+        }
 
     def _fused(
-        self,
-        query: str,
-        query_language: str,
-        vector: npt.NDArray[np.float32],
-        passing: Any,
-        language: str | None,
-        wanted: int,
-    ) -> list[_Candidate]:
-        """Return the candidates of both legs, best first; at least ``wanted`` where so many passages pass."""
+        self, query: str, query_language: str, vector: npt.NDArray[np.float32], passing: Any, wanted: int
+    ) -> dict[str, list[_Candidate]]:
+        """Return the candidates of both legs by language; at least ``wanted`` of each where so many passages pass."""
         top = max(self._config.candidates, wanted)
         legs = self._legs.search(query, query_language, vector, passing, top)
         backgrounds = {passage_language: leg.background for passage_language, leg in legs.items()}
         everywhere = Background.pooled(backgrounds.values())
-        found: list[_Candidate] = []
+        found: dict[str, list[_Candidate]] = {}
         for passage_language, leg in legs.items():
-            if language not in (None, passage_language):
-                continue
             numbers = features(leg.cosines, leg.shares, backgrounds[passage_language], everywhere)
             fused = fuse(numbers, self._weights.of(query_language, passage_language))
             if passage_language == query_language:
                 fused = fused + self._config.own_language_bonus
-            found.extend(
-                (-score, row, leg, place)
-                for place, (score, row) in enumerate(zip(fused.tolist(), leg.rows.tolist(), strict=True))
-            )
-        found.sort(key=lambda item: item[:2])
+            rows = zip(fused.tolist(), leg.rows.tolist(), strict=True)
+            found[passage_language] = [(-score, row, leg, place) for place, (score, row) in enumerate(rows)]
         return found
 
     def _hits(self, found: list[_Candidate], wanted: int, diversity: float) -> list[Hit]:

@@ -25,7 +25,9 @@ SLOTS = 4  # answers that the page writes at once
 IN_LINE = 64  # questions that wait for one of those
 BOOKS = 500 if IS_FULL else 0  # of a hundred passages each
 KEPT = 40  # documents that each of those who upload leaves there at a time
+CORPUS = str(ROOT / "corpus" / "en")
 SERVE = """
+import re
 import sys
 from pathlib import Path
 import numpy as np
@@ -38,10 +40,11 @@ for number in range(int(sys.argv[2])):
     text = f"# Garden {number}\\n\\nTomatoes want six hours of sunlight a day. Bed {number} is for beans.\\n"
     Path("corpus", f"{number}.md").write_text(text)
 rng = np.random.default_rng(0)
-words = np.array(["".join(rng.choice(list("abcdefghijklmnoprstuvwy"), rng.integers(3, 10))) for _ in range(30_000)])
-often = 1 / np.arange(1, 30_001)  # Zipf
+texts = [path.read_text() for path in sorted(Path(sys.argv[4]).rglob("*.md"))]
+words = np.array(sorted({word for text in texts for word in re.findall("[a-z]{3,}", text)}))  # of one language
+often = 1 / np.arange(1, len(words) + 1)  # Zipf
 for number in range(int(sys.argv[3])):  # books of a hundred passages
-    drawn = words[rng.choice(30_000, (100, 60), p=often / often.sum())]
+    drawn = words[rng.choice(len(words), (100, 60), p=often / often.sum())]
     parts = [f"## Part {part}\\n\\n{' '.join(row)}.\\n" for part, row in enumerate(drawn)]
     Path("corpus", f"book {number}.md").write_text("\\n".join([f"# Book {number}\\n", *parts]))
 embedder = HashEmbedder(dim=896)
@@ -56,7 +59,7 @@ serve(port=0, embedder=embedder, corpus_dirs=["corpus"], model=PacedWriter(float
 def address(tmp_path_factory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("load")
     path = f"{ROOT}:{ROOT / 'tests'}"
-    with server(folder, "-c", SERVE, str(ANSWER_S), "60", str(BOOKS), PYTHONPATH=path, wait_s=900) as found:
+    with server(folder, "-c", SERVE, str(ANSWER_S), "60", str(BOOKS), CORPUS, PYTHONPATH=path, wait_s=900) as found:
         yield found
 
 
@@ -261,7 +264,7 @@ def slow(tmp_path_factory) -> Iterator[str]:
     """A server whose answers take half a minute."""
     folder = tmp_path_factory.mktemp("slow")
     path = f"{ROOT}:{ROOT / 'tests'}"
-    with server(folder, "-c", SERVE, "30", "2", "0", PYTHONPATH=path) as found:
+    with server(folder, "-c", SERVE, "30", "2", "0", CORPUS, PYTHONPATH=path) as found:
         yield found
 
 

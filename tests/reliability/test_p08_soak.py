@@ -15,7 +15,7 @@ import psutil
 import pytest
 from garden import ROOT, server
 
-from reliability.test_p07_load import SERVE, crowd
+from reliability.test_p07_load import CORPUS, SERVE, crowd
 
 PROMISE = "P8 it runs for days"
 pytestmark = pytest.mark.timeout(0)
@@ -63,7 +63,7 @@ def test_nothing_grows_while_people_ask_upload_and_rebuild(tally, is_full, tmp_p
     missed, path = len(tally.missed), f"{ROOT}:{ROOT / 'tests'}"
     before = set(psutil.Process().children())
     pace = {"upload_every_s": 2.0, "build_every_s": 20.0, "think_s": 1.0} if minutes > 1 else {}
-    with server(tmp_path, "-c", SERVE, "0.1", "40", "0", PYTHONPATH=path) as address:
+    with server(tmp_path, "-c", SERVE, "0.1", "40", "0", CORPUS, PYTHONPATH=path) as address:
         (process,) = set(psutil.Process().children()) - before
         anyio.run(partial(crowd, address, 4, min(240.0, max(4.0, 6 * minutes)), **pace))  # to warm up
         watch = Watch(process, 1.0 if minutes > 1 else 0.1)

@@ -123,6 +123,21 @@ def test_what_changed_or_went_leaves_no_trace_in_any_file(build, store, corpus, 
     assert same_as_one_segment(store.index_dir, corpus, tmp_path, fake_embedder, monkeypatch)
 
 
+def test_a_copy_of_what_stays_as_it_is_is_not_embedded_again(build, store, corpus, fake_embedder):
+    (corpus / "copy").mkdir()
+    build()
+    fake_embedder.encoded.clear()
+    (corpus / "copy" / "07.md").write_text(text_of(7))
+    report = build()
+    assert (report.added, report.embedded, fake_embedder.encoded) == (1, 0, [])
+    generation = store.open_current()
+    rows = [
+        [row for row, each in enumerate(generation.passages) if each.doc_id == name] for name in ("07.md", "copy/07.md")
+    ]
+    left, right = (generation.vectors.reconstruct(np.array(own)) for own in rows)
+    np.testing.assert_array_equal(left, right)
+
+
 def test_many_small_builds_make_few_segments(build, store, corpus, fake_embedder):
     build()
     n_large = len(store.open_current().segments)

@@ -53,6 +53,7 @@ class Reuse:
         pipeline: Mapping[str, str],
     ) -> None:
         self._old = generation  # what is taken apart; see `keep`
+        self._kept: list[Segment] = []
         self._by_content: dict[tuple[str, str], Document] = {}
         self._documents: Mapping[str, Document] = {}
         self._is_same_embedder, self._is_same_analysis, self._is_same_chunking = is_same_embedder, False, False
@@ -106,6 +107,7 @@ class Reuse:
             return []
         while kept and kept[-1].n_passages < _GROWTH * n_new and kept[-1].n_passages + n_new <= SEGMENT_PASSAGES:
             n_new += kept.pop().n_passages
+        self._kept = kept
         apart = [segment for segment in self._old.segments if segment not in kept]
         self._old = Generation(self._old.manifest, apart)
         return kept
@@ -149,6 +151,12 @@ class Reuse:
         matrix = np.zeros((len(inputs), dim), dtype=np.float32)
         if self._old is not None and is_known.any():
             matrix[is_known] = self._old.vectors.reconstruct(rows[is_known])
+        for segment in self._kept:  # a copy of what stays as it is
+            found = segment.rows_of({text for text, known in zip(inputs, is_known, strict=True) if not known})
+            places = [place for place, text in enumerate(inputs) if not is_known[place] and text in found]
+            if places:
+                own = np.array([found[inputs[place]] for place in places], dtype=np.int64)
+                matrix[places], is_known[places] = segment.vectors.reconstruct(own), True
         return matrix, is_known
 
     def lexical(self, language: str, rows: Rows) -> tuple[Bm25Index | JoinedBm25, Rows] | None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ MAPPED_BYTES = 32 << 20  # vectors of a segment that stay in their file, from so
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _DOC_ID = re.compile(rb'^\{"doc_id":("(?:[^"\\]|\\.)*")', re.MULTILINE)
+_INPUT = re.compile(rb'"input":"([0-9a-f]*)"\}$', re.MULTILINE)
 _BM25_FILE = re.compile(r"bm25-(.+)\.safetensors")
 
 LexicalPart = tuple[Bm25Index, npt.NDArray[np.int64]]
@@ -176,6 +177,14 @@ class Segment:
     def inputs(self) -> tuple[str, ...]:
         """Return the fingerprint of what the embedder saw, by row."""
         return tuple(self._each(PASSAGES_FILE, lambda record: str(record["input"]), self._records))
+
+    def rows_of(self, inputs: Set[str]) -> dict[str, int]:
+        """Return a row for each of some inputs that a passage has."""
+        if PASSAGES_FILE in self._data:
+            every = _INPUT.findall(self._data[PASSAGES_FILE])  # as above
+            wanted = {text.encode("ascii") for text in inputs}
+            return {text.decode("ascii"): row for row, text in enumerate(every) if text in wanted}
+        return {text: row for row, text in enumerate(self.inputs) if text in inputs}
 
     @cached_property
     def vectors(self) -> VectorIndex:

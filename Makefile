@@ -28,11 +28,11 @@ lint: .venv/.test
 	$(BIN)/ruff check .
 	$(BIN)/mypy rag app.py
 
-# make reliability  every promise of SECURITY.md to its full pass mark (hours), and a report in benchmarks/results
+# make reliability  every promise of SECURITY.md to its full pass mark (hours), and a report; ONLY="-k p05" for some
 reliability: .venv/.test
 	OMP_NUM_THREADS=1 HF_HUB_OFFLINE=1 SANAD_RELIABILITY=full \
 	SANAD_RELIABILITY_REPORT=benchmarks/results/reliability.json \
-	$(BIN)/python -m pytest tests/reliability --timeout 0 $(ONLY)
+	$(BIN)/python -m pytest tests/reliability --timeout 0 -m "slow or not slow" $(ONLY)
 
 # make fuzz   guided fuzzing of what takes bytes from outside, SECONDS=60 a target
 SECONDS ?= 60

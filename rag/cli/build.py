@@ -5,8 +5,9 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -51,8 +52,10 @@ def run_build(args: argparse.Namespace) -> int:
         raise ValueError(f"--report {args.report}: the report is written as .csv or .json; end its name so")
     if args.ray_address and args.engine != "ray":
         raise ValueError("--ray-address names a Ray cluster; add --engine ray")
+    if not args.watch:
+        return _build(args)
     with _engine(args) as engine:
-        return _watch(args, engine) if args.watch else _build(args, engine)
+        return _watch(args, engine)
 
 
 def _engine(args: argparse.Namespace) -> AbstractContextManager[Engine | None]:
@@ -63,11 +66,12 @@ def _engine(args: argparse.Namespace) -> AbstractContextManager[Engine | None]:
     return RayEngine(args.ray_address)
 
 
-def _build(args: argparse.Namespace, engine: Engine | None) -> int:
+def _build(args: argparse.Namespace) -> int:
     from rag.builder import build_index
 
     try:
-        with Progress() as progress:
+        # Ray says on stdout what befell its machines; there only the report belongs.
+        with redirect_stdout(sys.stderr), _engine(args) as engine, Progress() as progress:
             report = build_index(
                 args.corpus_dirs, args.index_dir, embedder=args.embedder, engine=engine, progress=progress
             )

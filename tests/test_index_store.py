@@ -37,7 +37,7 @@ def write(store, draft, times=1):
 
 def search_results(generation, embedder):
     queries = embedder.encode_queries(["paid campaign", "التسويق", ""])
-    dense = [part.tolist() for part in generation.vectors.search(queries, top_k=4)]
+    dense = [generation.vectors.cosines(query).tolist() for query in queries]
     lexical = {
         language: (rows.tolist(), index.scores(["campaign", "التسويق", "paid"]).tolist())
         for language, (index, rows) in generation.bm25.items()

@@ -375,7 +375,9 @@ class Sanad(System):
         super().__init__(model)
         from rag.embedder import Embedder
 
-        self._embedder: Any = _ForSanad(Synthetic.load(model)) if is_synthetic(model) else Embedder.open(self.weights())
+        self._embedder: Any = (
+            SyntheticEmbedder(Synthetic.load(model)) if is_synthetic(model) else Embedder.open(self.weights())
+        )
 
     def weights(self) -> Path | None:
         """Return the folder of the embedder; None for the built-in one."""
@@ -427,7 +429,7 @@ class SanadSameModel(Sanad):
         return self.model
 
 
-class _ForSanad:
+class SyntheticEmbedder:
     """What a build and a search need of an embedder, by a `Synthetic`."""
 
     def __init__(self, synthetic: Synthetic) -> None:
@@ -436,12 +438,15 @@ class _ForSanad:
         self._synthetic = synthetic
 
     def encode_passages(self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None) -> Rows:
+        """Return unit vectors, shape (len(texts), dim)."""
         return self._synthetic.encode(texts)
 
     def encode_queries(self, queries: Sequence[str]) -> Rows:
+        """Return unit vectors, shape (len(queries), dim)."""
         return self._synthetic.encode(queries)
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """Return the words of each text and two."""
         return [len(text.split()) + 2 for text in texts]
 
 

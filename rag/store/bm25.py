@@ -22,7 +22,7 @@ IntArray = npt.NDArray[np.int64]
 
 
 class Bm25Index:
-    """Postings of one list of texts, with precomputed impacts. Immutable; safe to use from many threads.
+    """Postings of one list of texts. Immutable; safe to use from many threads.
 
     Rows are 0-based positions in the list given to :meth:`build`. The score of row r for a query is the sum over the
     query's terms t of ``weight(t) * idf(t) * tf / (tf + k1 * (1 - b + b * length(r) / mean_length))``, with tf how
@@ -59,12 +59,6 @@ class Bm25Index:
         self._terms = tuple(terms)
         self._ids = {term: index for index, term in enumerate(self._terms)}
         self._offsets, self._rows, self._counts, self._lengths = offsets, rows, counts, lengths
-        frequencies = np.diff(offsets)
-        self._idf = np.log1p((len(lengths) - frequencies + 0.5) / (frequencies + 0.5))  # (n_terms,)
-        mean_length = float(lengths.mean()) if len(lengths) else 0.0
-        norms = k1 * (1 - b + b * lengths / (mean_length or 1.0))  # (n_rows,)
-        impacts = np.repeat(self._idf, frequencies) * (counts / (counts + norms[rows]))
-        self._impacts: npt.NDArray[np.float32] = impacts.astype(np.float32)
 
     @classmethod
     def build(
@@ -192,13 +186,13 @@ class Bm25Index:
             Shape (n_rows,); 0 where a row holds none of the terms.
         """
         weights = terms if isinstance(terms, Mapping) else Counter(terms)
-        scores = np.zeros(self.n_rows, dtype=np.float32)
+        mean_length = float(self._lengths.mean()) if len(self._lengths) else 0.0
+        norms = self.k1 * (1 - self.b + self.b * self._lengths / (mean_length or 1.0))  # (n_rows,)
+        scores = np.zeros(self.n_rows)
         for term, weight in weights.items():
-            index = self._ids.get(term)
-            if index is not None:
-                here = slice(self._offsets[index], self._offsets[index + 1])
-                scores[self._rows[here]] += np.float32(weight) * self._impacts[here]  # rows of a term never repeat
-        return scores
+            rows, counts = self.postings(term)  # rows of a term never repeat
+            scores[rows] += weight * self.idf(term) * counts / (counts + norms[rows])
+        return scores.astype(np.float32)
 
     def to_arrays(self) -> dict[str, npt.NDArray[np.generic]]:
         """Return the arrays that :meth:`from_arrays` takes.

@@ -155,14 +155,12 @@ class Generation:
                 start += n_rows
         return Part(self.vectors, rows, coded)
 
-    def parse(self) -> None:
-        """Work out what the bytes of the segments say.
+    def check(self) -> None:
+        """Check that the segments are what the manifest says.
 
         Raises:
-            IndexCorruptError: A file cannot be understood, or they do not fit together.
+            IndexCorruptError: They are not.
         """
-        for segment in self.segments:
-            segment.parse()
         found = {"documents": len(self.documents), "passages": len(self.passages), "dim": self.vectors.dim}
         folder = self.segments[0].folder.with_name(self.name)
         if found != dict(self.manifest.counts):
@@ -214,7 +212,7 @@ def load_generation(folder: Path, *, known: Generation | None = None, parse: boo
             raise IndexCorruptError(folder / CALIBRATION_FILE, f"cannot be understood: {error!r}") from error
     generation = Generation(manifest, tuple(segments), calibration)
     if parse:
-        generation.parse()
+        generation.check()
     return generation
 
 

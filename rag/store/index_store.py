@@ -66,7 +66,7 @@ class IndexStore:
             return []
         except OSError as error:
             raise RagError(f"{self.index_dir} cannot be read: {error.strerror}") from error
-        return sorted(names, key=_number)
+        return sorted(names, key=number_of)
 
     def current_name(self) -> str:
         """Return the name of the live generation, such as ``gen-000007``. One short file is read.
@@ -199,7 +199,7 @@ class IndexStore:
         former = ""
         with suppress(RagError):
             former = self.current_name()
-        name = f"gen-{max(map(_number, [*self.generations(), former or 'gen-000000'])) + 1:06d}"
+        name = f"gen-{max(map(number_of, [*self.generations(), former or 'gen-000000'])) + 1:06d}"
         files, taken, entries = _files(draft)
         files[MANIFEST_FILE] = _manifest(name, draft, entries).to_bytes()  # last
         needed = sum(map(len, files.values())) + _FOLDER_OVERHEAD_BYTES
@@ -247,7 +247,7 @@ class IndexStore:
             names = self.generations()
             with suppress(RagError):
                 current = self.current_name()
-                names = [name for name in names if _number(name) < _number(current)]
+                names = [name for name in names if number_of(name) < number_of(current)]
             for name in reversed(names):
                 if self._is_intact(name):
                     try:
@@ -349,7 +349,7 @@ class IndexStore:
         others = [other for other in reversed(self.generations()) if other != name]
         if not name:
             return others
-        older = [other for other in others if _number(other) < _number(name)]
+        older = [other for other in others if number_of(other) < number_of(name)]
         return older + [other for other in others if other not in older]
 
     def _is_intact(self, name: str) -> bool:
@@ -450,21 +450,23 @@ def _manifest(name: str, draft: Draft, files: Mapping[str, FileEntry]) -> Manife
         },
         languages=dict(sorted(languages.items())),
         versions={"python": platform.python_version()}
-        | {library: _version(library) for library in ("sanad", "numpy", "faiss-cpu", "safetensors")},
+        | {library: version_of(library) for library in ("sanad", "numpy", "faiss-cpu", "safetensors")},
         files=files,
         segments=len(draft.segments),
         format_version=1 if len(draft.segments) == 1 else 2,
     )
 
 
-def _version(distribution: str) -> str:
+def version_of(distribution: str) -> str:
+    """Return the version of an installed distribution, ``"unknown"`` where there is none."""
     try:
         return importlib.metadata.version(distribution)
     except importlib.metadata.PackageNotFoundError:
         return "unknown"
 
 
-def _number(name: str) -> int:
+def number_of(name: str) -> int:
+    """Return the number of a generation by its name; the higher, the newer."""
     return int(name.removeprefix("gen-"))
 
 

@@ -34,9 +34,9 @@ from rag.store.segment import (
     PASSAGES_FILE,
     VECTORS_FILE,
     Segment,
-    _document,
-    _to_line,
     bm25_file,
+    document_from,
+    to_line,
 )
 from rag.store.vectors import VectorIndex
 
@@ -156,7 +156,7 @@ class MilvusSegment(Segment):
     def read_documents(self, doc_ids: Sequence[str]) -> dict[str, Document]:
         """Return documents by doc_id, without those that are not there."""
         found = self._milvus.blobs(self._collection, "document", doc_ids)
-        return {doc_id: _document(json.loads(data)) for doc_id, data in found.items()}
+        return {doc_id: document_from(json.loads(data)) for doc_id, data in found.items()}
 
     def read_passages(self, rows: Sequence[int]) -> list[Passage]:
         """Return the passages of rows, in their order."""
@@ -304,7 +304,7 @@ class MilvusSegment(Segment):
     def _file(self, name: str) -> bytes:
         n_passages = self._manifest.counts["passages"]
         if name == PASSAGES_FILE:
-            return b"".join(_to_line(record) for record in self.records(0, n_passages))
+            return b"".join(to_line(record) for record in self.records(0, n_passages))
         if name == DOCUMENTS_FILE:
             doc_ids = list(self.passages_of)
             found = self._milvus.blobs(self._collection, "document", doc_ids)

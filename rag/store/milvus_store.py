@@ -32,7 +32,7 @@ import numpy as np
 
 from rag.errors import IndexCorruptError, IndexFormatError, IndexLockedError, IndexNotFoundError, RagError
 from rag.store.generation import Draft, Generation
-from rag.store.index_store import _number, _version, corpus_fingerprint
+from rag.store.index_store import corpus_fingerprint, number_of, version_of
 from rag.store.manifest import Manifest
 from rag.store.milvus_client import Milvus, MissingError, blob_rows
 from rag.store.milvus_segment import PASSAGES, MilvusSegment
@@ -67,7 +67,7 @@ class MilvusStore:
 
     def generations(self) -> list[str]:
         """Return the names of the complete generations, oldest first; see `IndexStore.generations`."""
-        return sorted((name for name, suffix in self._own() if not suffix), key=_number)
+        return sorted((name for name, suffix in self._own() if not suffix), key=number_of)
 
     def current_name(self) -> str:
         """Return the name of the live generation; one call. See `IndexStore.current_name`.
@@ -183,7 +183,7 @@ class MilvusStore:
         former = ""
         with suppress(IndexFormatError, IndexNotFoundError):
             former = self.current_name()
-        name = f"gen-{max(map(_number, [*self.generations(), former or 'gen-000000'])) + 1:06d}"
+        name = f"gen-{max(map(number_of, [*self.generations(), former or 'gen-000000'])) + 1:06d}"
         collection = self._collection(name)
         try:
             writer = Writer(self._milvus, draft)
@@ -211,7 +211,7 @@ class MilvusStore:
         if progress is not None:
             progress(total, total, name)
         others = [other for other in self.generations() if other != name]
-        previous = former if former in others else max(others, key=_number, default="")
+        previous = former if former in others else max(others, key=number_of, default="")
         self._forget([other for other in others if other != previous])
         return name
 
@@ -223,7 +223,7 @@ class MilvusStore:
             names = self.generations()
             with suppress(IndexFormatError, IndexNotFoundError):
                 current = self.current_name()
-                names = [name for name in names if _number(name) < _number(current)]
+                names = [name for name in names if number_of(name) < number_of(current)]
             for name in reversed(names):
                 with suppress(IndexFormatError):
                     self.open(name)
@@ -295,7 +295,7 @@ class MilvusStore:
             failure = error
         if fallback:
             others = [other for other in reversed(self.generations()) if other != name]
-            for other in sorted(others, key=lambda other: bool(name) and _number(other) > _number(name)):
+            for other in sorted(others, key=lambda other: bool(name) and number_of(other) > number_of(name)):
                 with suppress(IndexFormatError):
                     return self.open(other, parse=parse), failure
         raise failure
@@ -313,7 +313,7 @@ class MilvusStore:
             counts={"documents": len(writer.documents), "passages": writer.n_passages, "dim": writer.vectors.dim},
             languages=dict(sorted(languages.items())),
             versions={"python": platform.python_version()}
-            | {library: _version(library) for library in ("sanad", "numpy", "pymilvus")},
+            | {library: version_of(library) for library in ("sanad", "numpy", "pymilvus")},
         )
 
     def _check(self, generation: Generation) -> None:

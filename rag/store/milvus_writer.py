@@ -16,7 +16,7 @@ from rag.store.generation import Draft
 from rag.store.milvus_client import Milvus, blob_rows, stable_hash
 from rag.store.milvus_segment import PASSAGES_FIELDS
 from rag.store.milvus_statistics import LanguageTerms, language_statistics, term_blobs, write_statistics
-from rag.store.segment import LexicalPart, SegmentDraft, _document_record, _passage_record, _to_line
+from rag.store.segment import LexicalPart, SegmentDraft, document_record, passage_record, to_line
 from rag.store.vectors import VectorIndex
 
 _EXACT_PASSAGES = 100_000  # Milvus scans so many vectors; beyond it, it chooses an index for them
@@ -102,7 +102,7 @@ class Writer:
 
     def _record(self, row: int) -> bytes:
         passage = self._passages[row]
-        return _to_line(_passage_record(passage, self._inputs[row]) | {"text": passage.text})
+        return to_line(passage_record(passage, self._inputs[row]) | {"text": passage.text})
 
     def write_blobs(self, collection: str) -> None:
         """Write all else but the manifest into a collection that is created."""
@@ -118,7 +118,7 @@ class Writer:
         counts = Counter(passage.doc_id for passage in self._passages)
         documents = sorted(self.documents, key=lambda document: document.doc_id)
         for document in documents:
-            yield from blob_rows("document", document.doc_id, _to_line(_document_record(document)))
+            yield from blob_rows("document", document.doc_id, to_line(document_record(document)))
         catalogue = [(document.doc_id, counts[document.doc_id]) for document in documents]
         yield from blob_rows("catalogue", "", json.dumps(catalogue).encode("ascii"))
         n_blobs, blobs = term_blobs(self._terms)

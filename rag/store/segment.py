@@ -95,8 +95,8 @@ class SegmentDraft:
                 raise ValueError(f"passage {passage.passage_id} is not a slice of its document")
         files = {
             VECTORS_FILE: self.vectors.to_bytes(),
-            PASSAGES_FILE: _to_jsonl(map(_passage_record, self.passages, self.inputs)),
-            DOCUMENTS_FILE: _to_jsonl(map(_document_record, self.documents)),
+            PASSAGES_FILE: _to_jsonl(map(passage_record, self.passages, self.inputs)),
+            DOCUMENTS_FILE: _to_jsonl(map(document_record, self.documents)),
         }
         for language, (index, rows) in sorted(self.bm25.items()):
             if not _LANGUAGE.fullmatch(language):
@@ -161,7 +161,7 @@ class Segment:
     def documents(self) -> Mapping[str, Document]:
         """Return the documents by doc_id, in its order."""
         records = self._understood(DOCUMENTS_FILE, _from_jsonl)
-        return MappingProxyType({each.doc_id: each for each in self._each(DOCUMENTS_FILE, _document, records)})
+        return MappingProxyType({each.doc_id: each for each in self._each(DOCUMENTS_FILE, document_from, records)})
 
     @cached_property
     def _records(self) -> list[dict[str, Any]]:
@@ -283,7 +283,8 @@ def _lexical(data: bytes) -> LexicalPart:
     return Bm25Index.from_arrays(arrays), arrays["passages"]
 
 
-def _document_record(document: Document) -> dict[str, Any]:
+def document_record(document: Document) -> dict[str, Any]:
+    """Return the line of ``documents.jsonl`` of a document; ValueError where a heading is no slice of its text."""
     for heading in document.headings:
         if document.text[heading.start : heading.end] != heading.text:
             raise ValueError(f"a heading of {document.doc_id} is not a slice of its text: {heading}")
@@ -300,7 +301,8 @@ def _document_record(document: Document) -> dict[str, Any]:
     }
 
 
-def _document(record: dict[str, Any]) -> Document:
+def document_from(record: dict[str, Any]) -> Document:
+    """Return the document of a line of ``documents.jsonl``."""
     text = record["text"]
     return Document(
         doc_id=record["doc_id"],
@@ -318,7 +320,8 @@ def _document(record: dict[str, Any]) -> Document:
     )
 
 
-def _passage_record(passage: Passage, embedder_input: str) -> dict[str, Any]:
+def passage_record(passage: Passage, embedder_input: str) -> dict[str, Any]:
+    """Return the line of ``passages.jsonl`` of a passage."""
     return {
         "doc_id": passage.doc_id,
         "start": passage.start,
@@ -346,10 +349,11 @@ def _passage(record: dict[str, Any], documents: Mapping[str, Document]) -> Passa
 
 
 def _to_jsonl(records: Iterator[dict[str, Any]]) -> bytes:
-    return b"".join(map(_to_line, records))
+    return b"".join(map(to_line, records))
 
 
-def _to_line(record: dict[str, Any]) -> bytes:
+def to_line(record: dict[str, Any]) -> bytes:
+    """Return a record as one line of JSON in UTF-8."""
     try:
         return json.dumps(record, ensure_ascii=False, separators=(",", ":")).encode("utf-8") + b"\n"
     except UnicodeEncodeError:  # a lone surrogate: only JSON's own escapes can carry it

@@ -27,7 +27,7 @@ _ADDED_AT_ONCE = 65_536
 
 
 class VectorIndex:
-    """Unit vectors by row, with exact search. Immutable; safe to search from many threads.
+    """Unit vectors by row, with exact cosines. Immutable; safe to search from many threads.
 
     Args:
         indexes: FAISS indexes of inner products that are no longer changed; rows go through them one after another.
@@ -114,41 +114,6 @@ class VectorIndex:
         """Return the length of each vector."""
         return int(self._indexes[0].d)
 
-    def search(
-        self, query_vectors: npt.NDArray[np.float32], *, top_k: int
-    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.int64]]:
-        """Find the passages nearest to each query, best first.
-
-        Equal scores keep corpus order. If the index holds fewer than ``top_k`` passages, all are returned.
-
-        Args:
-            query_vectors: Shape (n_queries, dim), each row of L2 norm 1; n_queries may be 0.
-            top_k: Passages wanted per query, at least 1.
-
-        Returns:
-            ``(scores, rows)``, both of shape (n_queries, min(top_k, len(self))). ``scores[i, j]`` is the cosine of
-            query i and passage ``rows[i, j]``; it never increases along j.
-
-        Raises:
-            ValueError: ``top_k`` < 1, the second axis is not ``self.dim``, or a value is not finite.
-        """
-        if top_k < 1:
-            raise ValueError(f"top_k must be at least 1, got {top_k}")
-        if query_vectors.ndim != 2 or query_vectors.shape[1] != self.dim:
-            raise ValueError(f"query_vectors must have the shape (n_queries, {self.dim}), got {query_vectors.shape}")
-        if not np.isfinite(query_vectors).all():  # FAISS would answer NaN with row -1, the last passage
-            raise ValueError("query_vectors must be finite")
-        queries = np.ascontiguousarray(query_vectors, dtype=np.float32)
-        wanted = min(top_k, len(self))
-        if wanted == 0 or len(queries) == 0:
-            return np.zeros((len(queries), wanted), np.float32), np.zeros((len(queries), wanted), np.int64)
-        found = [_best(index, queries, wanted) for index in self._indexes if index.ntotal]
-        starts = [end - index.ntotal for end, index in zip(self._ends, self._indexes, strict=True) if index.ntotal]
-        scores = np.concatenate([scores for scores, _ in found], axis=1)
-        rows = np.concatenate([rows + start for (_, rows), start in zip(found, starts, strict=True)], axis=1)
-        order = np.lexsort((rows, -scores), axis=1)[:, :wanted]
-        return np.take_along_axis(scores, order, axis=1), np.take_along_axis(rows, order, axis=1)
-
     def cosines(
         self, query: npt.NDArray[np.float32], rows: npt.NDArray[np.int64] | None = None
     ) -> npt.NDArray[np.float32]:
@@ -160,9 +125,15 @@ class VectorIndex:
 
         Returns:
             Shape (len(rows),).
+
+        Raises:
+            ValueError: A query of another shape, or a row outside [0, len(self)).
         """
         import faiss
 
+        if query.shape != (self.dim,):  # FAISS would read beyond it
+            raise ValueError(f"the query must have the shape ({self.dim},), got {query.shape}")
+        self._check(rows)
         query = np.ascontiguousarray(query, dtype=np.float32)
         rows = np.arange(len(self), dtype=np.int64) if rows is None else rows
         cosines = np.empty(len(rows), dtype=np.float32)
@@ -172,6 +143,10 @@ class VectorIndex:
             index.compute_distance_subset(1, next(pointers), len(own), *pointers)
             cosines[places] = found
         return cosines
+
+    def _check(self, rows: npt.NDArray[np.int64] | None) -> None:
+        if rows is not None and len(rows) and not 0 <= rows.min() <= rows.max() < len(self):
+            raise ValueError(f"rows must be in [0, {len(self)}), got {rows.min()}..{rows.max()}")
 
     def _split(self, rows: npt.NDArray[np.int64]) -> Iterator[tuple[Any, Any, npt.NDArray[np.int64]]]:
         """Yield for each FAISS index that holds some of the rows their places, the index, and its own rows."""
@@ -200,10 +175,7 @@ class VectorIndex:
         if rows is None:
             rows = np.arange(len(self), dtype=np.int64)
         rows = np.ascontiguousarray(rows, dtype=np.int64)
-        if len(rows) == 0:
-            return np.zeros((0, self.dim), np.float32)
-        if rows.min() < 0 or rows.max() >= len(self):
-            raise ValueError(f"rows must be in [0, {len(self)}), got {rows.min()}..{rows.max()}")
+        self._check(rows)
         vectors = np.empty((len(rows), self.dim), dtype=np.float32)
         for places, index, own in self._split(rows):
             vectors[places] = index.reconstruct_batch(own)
@@ -225,18 +197,6 @@ def _read(read: Callable[[], Any], n_bytes: int) -> Any:
     if not isinstance(index, faiss.IndexFlatIP):
         raise IndexFormatError(f"the vectors are a {type(index).__name__}, not an IndexFlatIP")
     return index
-
-
-def _best(index: Any, queries: npt.NDArray[np.float32], wanted: int) -> tuple[Any, Any]:
-    """Return scores and rows of the ``wanted`` best of one FAISS index, and of all that equal the last of them."""
-    # FAISS picks any of several equal scores at its cut: fetch until the cut no longer falls within a tie.
-    wanted = min(wanted, index.ntotal)
-    fetched = min(wanted + 1, index.ntotal)
-    while True:
-        scores, rows = index.search(queries, fetched)
-        if fetched == index.ntotal or (scores[:, -1] < scores[:, wanted - 1]).all():
-            return scores, rows
-        fetched = min(4 * fetched, index.ntotal)
 
 
 class Codes:

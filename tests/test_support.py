@@ -52,6 +52,33 @@ def test_numbers_may_be_written_differently_but_not_changed(sentence, quote, rul
     assert broken(sentence, quote) == rule
 
 
+TWO = "The battery lasts 7 years.\nThe frame lasts 9 years."
+PLANS = "The Pro plan, aimed at agencies, costs 5 dollars a month per user, the Team plan 9 dollars."
+SALES = "In 2019 it sold 5 tons, and in 2021 9 tons."
+
+
+@pytest.mark.parametrize(
+    ("sentence", "quote", "rule"),
+    [
+        ("The battery lasts 9 years.", TWO, "number"),
+        ("The frame lasts 9 years.", TWO, ""),
+        ("The battery lasts 7 years and the frame 9 years.", TWO, ""),
+        ("The battery lasts 9 years.", "The battery lasts 7 years, the frame 9 years.", "number"),
+        ("The frame lasts 9 years.", "The battery lasts 7 years, the frame 9 years.", ""),
+        ("تدوم البطارية 9 سنوات.", TWO, "number"),
+        ("تدوم البطارية 7 سنوات.", TWO, ""),
+        ("تكفي البطارية الكبيرة 9 سنوات.", "تكفي البطارية الكبيرة 7 سنوات، ويصمد الهيكل 9 سنوات.", "number"),
+        ("يصمد الهيكل 9 سنوات.", "تكفي البطارية الكبيرة 7 سنوات، ويصمد الهيكل 9 سنوات.", ""),
+        ("The Team plan costs 9 dollars a month per user.", PLANS, ""),
+        ("In 2021 it sold 9 tons.", SALES, ""),
+        ("In 2021 it sold 5 tons.", SALES, "number"),
+        ("The guild was founded in 1990.", "The guild was founded in 1870. The school opened in 1990.", "number"),
+    ],
+)
+def test_a_number_stays_with_what_it_counts(sentence, quote, rule):
+    assert broken(sentence, quote) == rule
+
+
 @pytest.mark.parametrize(
     ("sentence", "quote", "rule"),
     [

@@ -44,6 +44,9 @@ _CLAUSE = re.compile(
 # Words that keep two sides apart in both languages: "more than", "into".
 _PIVOTS = (re.compile(r"\bthan\b|\bا\w{3,4} (?:من|مما)\b"), re.compile(r"\binto\b|\bالي\b"))
 _CONTRAST = re.compile(r"\b(?:while|whereas|بينما)\b")
+# Where one claim ends and the next begins; "1,200" and "3.5" are whole.
+_CLAIM = re.compile(r"[.;:؛،,!?؟](?=\s|$)|\n|\b(?:but|while|whereas|بل|لكن|ولكن|بينما)\b")
+_TELLING = 0.6  # share of a claim's terms that must be found before its number can be said to stand elsewhere
 _SOUNDS_ALIKE = 0.8  # a term whose translation sounds so much like it is a name
 
 
@@ -108,9 +111,9 @@ def contradiction(sentence: str, quote: str, language: str, matcher: Matcher) ->
         matcher: Made of ``quote``.
 
     Returns:
-        ``"number"`` (a number, percentage or magnitude that the source has not), ``"date"`` (a month), ``"unit"`` (of
-        time or money), ``"name"``, ``"negation"`` (said by one and not by the other), ``"order"`` (the two sides of a
-        relation have changed places), or ``""``.
+        ``"number"`` (a number, percentage or magnitude that the source has not, or has of something else),
+        ``"date"`` (a month), ``"unit"`` (of time or money), ``"name"``, ``"negation"`` (said by one and not by the
+        other), ``"order"`` (the two sides of a relation have changed places), or ``""``.
     """
     said, source = pieces_of(sentence), pieces_of(quote)
     found = set().union(*numbers(source))
@@ -118,6 +121,8 @@ def contradiction(sentence: str, quote: str, language: str, matcher: Matcher) ->
     for readings in numbers(said):
         if readings.isdisjoint(found) and not (has_dual and (2.0, False) in readings):
             return "number"
+    if _is_number_of_another(sentence, quote, language, matcher):
+        return "number"
     if not months(said, is_strict=True) <= months(source, is_strict=False) | month_numbers(quote):
         return "date"
     for classes in (TIME, MONEY):
@@ -135,6 +140,50 @@ def contradiction(sentence: str, quote: str, language: str, matcher: Matcher) ->
         if _is_turned_round(sentence, quote, content_tokens, language, matcher):
             return "order"
     return ""
+
+
+def _is_number_of_another(sentence: str, quote: str, language: str, matcher: Matcher) -> bool:
+    """Tell whether a number was put to a claim of the source that gives another one.
+
+    So it is where a claim of the source has all the terms of what was said, yet another number, and the claims that
+    have the number lack one of these terms: "the battery lasts 9 years", of a battery that lasts 7 and a frame that
+    lasts 9.
+    """
+    claims = [(text, _readings(text)) for text in _CLAIM.split(quote) if text.strip()]
+    if sum(bool(readings) for _, readings in claims) < 2:
+        return False
+    of_claims = [Matcher.of(text, matcher.language, matcher.translate) for text, _ in claims]
+    for claim in _CLAIM.split(sentence):
+        said = _readings(claim)
+        if not said:
+            continue
+        content = set(content_terms(claim, language))
+        words = [t for t in analyze(claim, language) if t.term in content and not t.term[0].isdigit()]
+        found = [{t.term for t in words if of_claim.find(t, claim, language)[0] > 0} for of_claim in of_claims]
+        everywhere = set().union(*found)
+        if len(everywhere) < max(2, _TELLING * len({t.term for t in words})):
+            continue
+        for readings in said:
+            others = [other for other in said if other != readings]
+            has = [not _missing([readings], theirs) for _, theirs in claims]
+            is_whole = [
+                words == everywhere and not _missing(others, theirs)
+                for words, (_, theirs) in zip(found, claims, strict=True)
+            ]
+            if not any(h and w for h, w in zip(has, is_whole, strict=True)) and any(
+                w and theirs and not h for h, w, (_, theirs) in zip(has, is_whole, claims, strict=True)
+            ):
+                return True
+    return False
+
+
+def _missing(said: Sequence[frozenset[tuple[float, bool]]], source: Sequence[frozenset[tuple[float, bool]]]) -> bool:
+    """Tell whether one of the numbers said is none of the source's."""
+    return any(all(readings.isdisjoint(other) for other in source) for readings in said)
+
+
+def _readings(text: str) -> list[frozenset[tuple[float, bool]]]:
+    return list(numbers(pieces_of(text)))
 
 
 def _begins_alike(term: str, other: str) -> bool:

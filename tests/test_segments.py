@@ -338,3 +338,18 @@ def test_damage_to_mapped_vectors_is_found_before_any_search(build, store, monke
         assert "s3-vectors.faiss is damaged" in store.verify()[0]
     path.unlink()
     assert "s3-vectors.faiss is missing" in store.verify()[0]
+
+
+def test_a_build_takes_from_an_open_index_what_it_holds(build, store):
+    build()
+    held = store.open_current()
+    base = store.open_current(parse=False)
+    alone = {name: dict(segment.passages_of) for name, segment in enumerate(base.segments)}
+    for mine, theirs in zip(base.segments, held.segments, strict=True):
+        assert mine is not theirs
+        assert mine.documents is theirs.documents
+        assert mine.passages_of is theirs.passages_of
+        assert mine.rows_of(set(theirs.inputs[:3])) == {text: row for row, text in enumerate(theirs.inputs[:3])}
+    del held, theirs
+    base = store.open_current(parse=False)
+    assert {name: dict(segment.passages_of) for name, segment in enumerate(base.segments)} == alone

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from weakref import WeakValueDictionary
 
 import numpy as np
 import numpy.typing as npt
@@ -39,6 +40,9 @@ _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _DOC_ID = re.compile(rb'^\{"doc_id":("(?:[^"\\]|\\.)*")', re.MULTILINE)
 _INPUT = re.compile(rb'"input":"([0-9a-f]*)"\}$', re.MULTILINE)
 _BM25_FILE = re.compile(r"bm25-(.+)\.safetensors")
+
+# Segments that are worked out, by `Segment.key`: a build takes from those that answer questions what they hold.
+_parsed: WeakValueDictionary[frozenset[tuple[str, str]], Segment] = WeakValueDictionary()
 
 LexicalPart = tuple[Bm25Index, npt.NDArray[np.int64]]
 
@@ -147,6 +151,8 @@ class Segment:
     @cached_property
     def passages_of(self) -> Mapping[str, int]:
         """Return the number of passages of each document."""
+        if self._twin is not None:
+            return self._twin.passages_of
         if PASSAGES_FILE not in self._data:
             return Counter(passage.doc_id for passage in self.passages)
         counts = Counter(_DOC_ID.findall(self._data[PASSAGES_FILE]))  # ten times as fast as to parse it
@@ -157,9 +163,17 @@ class Segment:
         """Return what two segments of the same content have in common: name and sha256 of each file."""
         return frozenset((name, entry.sha256) for name, entry in self.files.items())
 
+    @property
+    def _twin(self) -> Segment | None:
+        """Return another segment of the same content that is worked out, if there is one."""
+        twin = _parsed.get(self.key)
+        return None if twin is self else twin
+
     @cached_property
     def documents(self) -> Mapping[str, Document]:
         """Return the documents by doc_id, in its order."""
+        if self._twin is not None:
+            return self._twin.documents
         records = self._understood(DOCUMENTS_FILE, _from_jsonl)
         return MappingProxyType({each.doc_id: each for each in self._each(DOCUMENTS_FILE, document_from, records)})
 
@@ -180,6 +194,8 @@ class Segment:
 
     def rows_of(self, inputs: Set[str]) -> dict[str, int]:
         """Return a row for each of some inputs that a passage has."""
+        if self._twin is not None:
+            return self._twin.rows_of(inputs)
         if PASSAGES_FILE in self._data:
             every = _INPUT.findall(self._data[PASSAGES_FILE])  # as above
             wanted = {text.encode("ascii") for text in inputs}
@@ -227,6 +243,7 @@ class Segment:
         assert self.documents is not None  # worked out before the bytes go
         self.__dict__.pop("_records", None)
         self._data.clear()
+        _parsed[self.key] = self
 
     def _understood(self, name: str, read: Any) -> Any:
         try:

@@ -246,6 +246,21 @@ def test_documents_of_one_name_are_all_kept_in_the_trash(service):
     assert "uploads/same.txt" not in states(service)  # it never was in the index
 
 
+def test_what_is_uploaded_and_deleted_is_seen_without_a_look_at_every_file(service, monkeypatch):
+    monkeypatch.setattr("rag.server.library._LOOK_INTERVAL_S", 3600)
+    service.library.forget()
+    service.documents()
+    monkeypatch.setattr("rag.server.library.scan_folders", lambda *_, **__: pytest.fail("looked at every file"))
+
+    def seen():
+        return {row.doc_id: row.state for row in service.documents()}
+
+    service.save_upload("new.txt", b"something new")
+    assert seen()["uploads/new.txt"] == "waiting"
+    service.delete_document("uploads/new.txt")
+    assert "uploads/new.txt" not in seen()
+
+
 def test_only_uploaded_documents_can_be_deleted(service, tmp_path):
     corpus = service.corpus_dirs[0]
     outside = tmp_path / "outside.txt"

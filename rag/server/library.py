@@ -144,6 +144,23 @@ class Library:
         with self._lock:
             self._look = None
 
+    def note(self, path: Path) -> None:
+        """Take up that one file has come, changed or gone; the others are as they were looked at last."""
+        with self._lock:
+            if self._look is None:
+                return
+            doc_id, stamp = self.doc_id(path), _stamp(path)
+            files = {known: file for known, file in self._look.files.items() if known != doc_id}
+            if doc_id and stamp is not None:
+                files[doc_id] = StoredFile(path, doc_id, stamp)
+            self._look = replace(self._look, files=files)
+
+    def is_deletable(self, doc_id: str) -> bool:
+        """Tell whether a document is a file of its own among the uploaded ones."""
+        with self._lock:
+            file = self._looked().files.get(doc_id)
+            return file is not None and not file.refused and _Below(self.upload_dir).hold(file.path)
+
     def file(self, doc_id: str) -> StoredFile | None:
         """Return the file of a document; None if there is none that a build reads.
 

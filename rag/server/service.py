@@ -361,7 +361,7 @@ class ChatService:
                 max_bytes=self.max_upload_bytes,
                 subfolder=folder,
             )
-            self.library.forget()
+            self.library.note(saved.path)
         return replace(saved, doc_id=self.library.doc_id(saved.path))
 
     def delete_document(self, doc_id: str) -> DeletedDocument:
@@ -372,22 +372,28 @@ class ChatService:
             OSError: The disk refused.
         """
         with self._upload_lock:
-            self.library.forget()
-            rows = {row.doc_id: row for row in self.documents()}
-            if doc_id not in rows:
-                raise UploadError("unknown", f"There is no document {doc_id}; look at the list of documents again.")
             file = self.library.file(doc_id)
-            if file is None and rows[doc_id].state == "gone":
-                raise UploadError("gone", f"The file of {doc_id} is there no more; update the index to forget it.")
-            if file is None or not rows[doc_id].is_deletable:
+            if file is None or not file.path.exists():
+                self.library.forget()  # it may have come or gone since the folders were looked at
+                file = self.library.file(doc_id)
+            if file is None:
+                state = {row.doc_id: row.state for row in self.documents()}.get(doc_id)
+                if state is None:
+                    raise UploadError("unknown", f"There is no document {doc_id}; look at the list of documents again.")
+                if state == "gone":
+                    raise UploadError("gone", f"The file of {doc_id} is there no more; update the index to forget it.")
+            if file is None or not self.library.is_deletable(doc_id):
                 raise UploadError(
                     "corpus", f"{doc_id} was not uploaded; remove the file from its folder, then update the index."
                 )
+            generation = self.generation()
+            indexed = () if generation is None else generation.documents
+            is_in_index = doc_id in indexed or any(known.startswith(f"{doc_id}/") for known in indexed)
             root = self.upload_dir.resolve()
             trashed = move_to_trash(root, file.path.parent.resolve() / file.path.name)
-            self.library.forget()
+            self.library.note(file.path)
         logger.info("%s was moved to %s", doc_id, trashed)
-        return DeletedDocument(doc_id, trashed, rows[doc_id].is_in_index)
+        return DeletedDocument(doc_id, trashed, is_in_index)
 
     def sources(self) -> list[Path]:
         """Return the folders a rebuild reads: the corpus folders, and the uploads where they lie outside of these."""

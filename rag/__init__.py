@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rag.answering import Chatbot
-    from rag.builder import BuildProgress, BuildReport, abuild_index, build_index
+    from rag.builder import BuildReport, abuild_index, build_index
     from rag.config import AnswerConfig, ChunkingConfig, LoadConfig, RetrievalConfig
     from rag.datatypes import Answer, Citation, Document, Hit, Passage, Scope, Statement
     from rag.embedder import Embedder
+    from rag.engine import BuildProgress
     from rag.errors import RagError
     from rag.reader import Reader
     from rag.retriever import Retriever, Snapshot
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Answer": "rag.datatypes",
     "AnswerConfig": "rag.config",
-    "BuildProgress": "rag.builder",
+    "BuildProgress": "rag.engine",
     "BuildReport": "rag.builder",
     "Chatbot": "rag.answering",
     "ChunkingConfig": "rag.config",

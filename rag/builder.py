@@ -13,43 +13,26 @@ import importlib.metadata
 import logging
 import threading
 import time
-from collections import Counter, defaultdict
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from functools import cache, partial
 from pathlib import Path, PurePosixPath
-from typing import Protocol
 
-import numpy as np
-import numpy.typing as npt
-
-from rag.chunking import embedder_texts, split_document
 from rag.config import ChunkingConfig, LoadConfig
-from rag.datatypes import Document, Passage
+from rag.datatypes import Document
+from rag.drafting import Drafter
 from rag.embedder import Embedder, fingerprint_hash
+from rag.engine import BuildProgress, Encoder, Engine, LocalEngine, Progress
 from rag.errors import BuildCancelledError, CorpusError, IndexFormatError, IndexNotFoundError, RagError
-from rag.loaders import SUPPORTED_SUFFIXES, DocumentLoader, is_archive, ocr_languages, scan_folders, with_prefixes
-from rag.store import (
-    Bm25Index,
-    Draft,
-    Generation,
-    IndexStore,
-    MilvusStore,
-    Segment,
-    SegmentDraft,
-    VectorIndex,
-    open_store,
-)
-from rag.store.reuse import SEGMENT_PASSAGES, Reuse
-from rag.store.segment import LexicalPart, bm25_file
-from rag.text.analyzers import terms
+from rag.loaders import SUPPORTED_SUFFIXES, ocr_languages, scan_folders, with_prefixes
+from rag.store import Draft, Generation, IndexStore, MilvusStore, Segment, SegmentDraft, open_store
+from rag.store.reuse import Reuse
 from rag.web.shelf import source_urls
 
 _SMALLEST_BUDGET = 16
 _SHOWN_FAILURES = 3
-_UNIT_TOLERANCE = 1e-3
-_RECORD_BYTES, _BYTES_PER_TEXT_BYTE = 400, 2.5  # measured on corpus/: 325 and 2.2
 
 # What decides the result of each step, beside its settings: our own sources and the libraries they lean on.
 _STEPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -67,144 +50,12 @@ _STEPS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 logger = logging.getLogger(__name__)
 
 
-class Encoder(Protocol):
-    """What a build needs of an embedder; ``rag.embedder.Embedder`` has it."""
-
-    @property
-    def name(self) -> str:
-        """Return what the model was opened by."""
-
-    @property
-    def dim(self) -> int:
-        """Return the length of a vector."""
-
-    @property
-    def max_tokens(self) -> int:
-        """Return the tokens of a text that the model reads."""
-
-    @property
-    def fingerprint(self) -> Mapping[str, str | int]:
-        """Return what decides the vectors; all but ``name`` equal means equal vectors."""
-
-    def encode_passages(
-        self, texts: Sequence[str], *, progress: Callable[[int], None] | None = None
-    ) -> npt.NDArray[np.float32]:
-        """Return unit vectors, shape (len(texts), dim)."""
-
-    def count_tokens(self, texts: Sequence[str]) -> list[int]:
-        """Return the model's number of tokens of each text."""
-
-
-Known = Callable[[str, str], Document | None]  # the document of a doc_id and a sha256, where it was read before
-Loaded = tuple[Document, str] | CorpusError  # with the doc_id that a known document had, empty where it was read now
-Lost = Mapping[int, str]  # the positions of what was given up, and why
-
-
-class Engine(Protocol):
-    """Who reads files, cuts documents and embeds texts: `LocalEngine`, or `rag.ray_engine.RayEngine`.
-
-    Whatever the engine, the results are the same, but for vectors, which may differ by the rounding of floats. What
-    ``progress`` raises ends the work. An engine that survives what kills a process gives up, and names, whatever keeps
-    doing so.
-    """
-
-    def load(
-        self,
-        files: Sequence[tuple[Path, str]],
-        config: LoadConfig,
-        *,
-        known: Known,
-        progress: Callable[[int, str], None],
-    ) -> Generator[Loaded, None, None]:
-        """Yield the documents of files, and the errors of those that cannot be read, in any order.
-
-        Args:
-            files: ``(path, doc_id)`` of each.
-            config: Limits for each file.
-            known: What need not be read again.
-            progress: Called with the number of files done and the doc_id of the next one, where it has a name.
-        """
-
-    def cut(
-        self,
-        documents: Sequence[Document],
-        encoder: Encoder,
-        config: ChunkingConfig,
-        *,
-        progress: Callable[[int], None],
-    ) -> tuple[list[list[Passage]], Lost]:
-        """Return the passages of each document, none of a lost one; ``progress`` gets the number of those done."""
-
-    def encode(
-        self, texts: Sequence[str], encoder: Encoder, *, progress: Callable[[int], None]
-    ) -> tuple[npt.NDArray[np.float32], Lost]:
-        """Return a unit vector a text, shape (len(texts), dim); the rows of lost texts mean nothing."""
-
-
-class LocalEngine:
-    """Does the work in this process, and reads files in a child of it. Nothing is ever lost."""
-
-    def load(
-        self,
-        files: Sequence[tuple[Path, str]],
-        config: LoadConfig,
-        *,
-        known: Known,
-        progress: Callable[[int, str], None],
-    ) -> Generator[Loaded, None, None]:
-        """See `Engine.load`; documents come in the order of the files."""
-        with DocumentLoader(config) as loader:
-            for done, (path, doc_id) in enumerate(files):
-                progress(done, doc_id)
-                try:
-                    if is_archive(path):
-                        for member in loader.load_archive(path, doc_id, known=known):
-                            progress(done, doc_id)  # what ends the build ends it here too
-                            yield member
-                        continue
-                    same = known(doc_id, _sha256(path, config.max_bytes))
-                    yield (replace(same, doc_id=doc_id), same.doc_id) if same else (loader.load(path, doc_id), "")
-                except CorpusError as error:
-                    yield error
-
-    def cut(
-        self,
-        documents: Sequence[Document],
-        encoder: Encoder,
-        config: ChunkingConfig,
-        *,
-        progress: Callable[[int], None],
-    ) -> tuple[list[list[Passage]], Lost]:
-        """See `Engine.cut`; ``progress`` is not called."""
-        count_tokens = encoder.count_tokens
-        return [split_document(each, count_tokens=count_tokens, config=config) for each in documents], {}
-
-    def encode(
-        self, texts: Sequence[str], encoder: Encoder, *, progress: Callable[[int], None]
-    ) -> tuple[npt.NDArray[np.float32], Lost]:
-        """See `Engine.encode`."""
-        return encoder.encode_passages(texts, progress=progress), {}
-
-
 @dataclass(frozen=True, slots=True)
 class FailedFile:
     """A file that is not in the index: its path, and the reason in one sentence."""
 
     path: str
     reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class BuildProgress:
-    """How far a build is: ``done`` of ``total`` in a stage; ``item`` comes next, empty where it has no name.
-
-    The stages are ``"load"`` (files), ``"embed"`` (texts that are not embedded yet) and ``"write"`` (files again).
-    """
-
-    stage: str
-    done: int
-    total: int
-    item: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,9 +99,6 @@ class BuildReport:
     embedded: int = 0
     warnings: tuple[str, ...] = ()
     files: tuple[FileReport, ...] = ()
-
-
-Progress = Callable[[BuildProgress], None]
 
 
 def build_index(
@@ -310,53 +158,34 @@ def build_index(
         if not documents:
             raise _nothing_readable(corpus, failed)
         before = {} if base is None else base.documents
-        kept: list[Segment] = []
-        passages: list[Passage] = []
+        is_read = BuildProgress("load", len(found.files), len(found.files), "")
+        drafter = Drafter(reuse, encoder, budget, engine, check_space=store.check_space, tell=tell, told=is_read)
         if base is not None and reuse.is_current and _files(documents) == _files(before.values()):
-            name, kept, n_embedded = base.name, list(base.segments), 0
+            name, kept = base.name, list(base.segments)
         else:
             kept = reuse.keep(documents)
             held = {doc_id for segment in kept for doc_id in segment.documents}
             new = [(each, source) for each, source in zip(documents, sources, strict=True) if each.doc_id not in held]
-            is_read = BuildProgress("load", len(found.files), len(found.files), "")
-            passages, rows, lost = _cut(new, reuse, encoder, budget, engine, lambda done: tell(is_read))
-            store.check_space(_estimated_bytes([document for document, _ in new], len(passages), encoder.dim))
-            inputs, matrix, n_embedded, lost_texts = _embed(passages, reuse, encoder, budget, engine, tell)
-            lost |= lost_texts
-            if lost:
-                failed += _failed_documents(lost, found.files)
-                documents = [document for document in documents if document.doc_id not in lost]
-                if not documents:
+
+            def segments() -> Iterator[Segment | SegmentDraft]:
+                yield from kept
+                yield from drafter.drafts(new)
+                failed.extend(_failed_documents(drafter.lost, found.files))
+                if len(drafter.lost) == len(documents):
                     raise _nothing_readable(corpus, failed)
-                found_rows = [row for row, passage in enumerate(passages) if passage.doc_id not in lost]
-                passages, inputs = [passages[row] for row in found_rows], [inputs[row] for row in found_rows]
-                rows, matrix = rows[found_rows], matrix[found_rows]
-            written = [document for document, _ in new if document.doc_id not in lost]
+
             draft = Draft(
-                segments=[
-                    *kept,
-                    *(
-                        SegmentDraft(
-                            documents=own,
-                            passages=passages[here],
-                            inputs=inputs[here],
-                            vectors=VectorIndex.build(matrix[here]),
-                            bm25=_analyse(passages[here], rows[here], reuse, tell),
-                        )
-                        for own, here in _segments(written, passages)
-                    ),
-                ],
+                segments=segments(),
                 embedder=encoder.fingerprint,
                 chunking=asdict(budget),
                 loading=asdict(loading),
                 pipeline=pipeline(),
                 calibration=reuse.calibration,
             )
-            name = store.write_generation(
-                draft, progress=lambda done, total, item: tell(BuildProgress("write", done, total, item))
-            )
+            name = store.write_generation(draft, progress=drafter.tell_written)
+            documents = [document for document in documents if document.doc_id not in drafter.lost]
     failed.sort(key=lambda item: item.path)
-    counts = Counter(passage.doc_id for passage in passages)
+    counts = drafter.counts
     for segment in kept:
         counts.update(segment.passages_of)
     files = _file_reports({doc_id: path for path, doc_id in found.files}, documents, before, counts, failed)
@@ -371,7 +200,7 @@ def build_index(
         unchanged=states["unchanged"],
         failed=tuple(failed),
         seconds=time.perf_counter() - started,
-        embedded=n_embedded,
+        embedded=drafter.embedded,
         warnings=tuple(f"{document.doc_id}: {warning}" for document in documents for warning in document.warnings),
         files=files,
     )
@@ -563,17 +392,6 @@ def _with_urls(documents: list[Document], folders: Sequence[tuple[Path, str]]) -
     ]
 
 
-def _sha256(path: Path, max_bytes: int) -> str:
-    """Return the sha256 of a file; empty if it cannot be read or is too large, which the loader then reports."""
-    try:
-        if path.stat().st_size > max_bytes:
-            return ""
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError:
-        return ""
-
-
 def _nothing_readable(corpus: str | Path | Sequence[str | Path], failed: list[FailedFile]) -> CorpusError:
     folders = [corpus] if isinstance(corpus, str | Path) else list(corpus)
     failed = sorted(failed, key=lambda item: item.path)
@@ -587,50 +405,6 @@ def _nothing_readable(corpus: str | Path | Sequence[str | Path], failed: list[Fa
     )
 
 
-def _segments(documents: Sequence[Document], passages: Sequence[Passage]) -> Iterator[tuple[list[Document], slice]]:
-    """Yield documents that make up one segment each, and which passages are theirs; both in order of doc_id."""
-    counts = Counter(passage.doc_id for passage in passages)
-    own: list[Document] = []
-    start = end = 0
-    for document in documents:
-        if own and end + counts[document.doc_id] - start > SEGMENT_PASSAGES:
-            yield own, slice(start, end)
-            own, start = [], end
-        own.append(document)
-        end += counts[document.doc_id]
-    if own:
-        yield own, slice(start, end)
-
-
-def _cut(
-    documents: Sequence[tuple[Document, str]],
-    reuse: Reuse,
-    encoder: Encoder,
-    budget: ChunkingConfig,
-    engine: Engine,
-    progress: Callable[[int], None],
-) -> tuple[list[Passage], npt.NDArray[np.int64], dict[str, str]]:
-    """Cut what is not cut yet of documents, each with the doc_id of the same one in the generation before.
-
-    Returns:
-        The passages of all documents; for each the row of the same one in the generation before, or -1; the doc_id of
-        each document that was lost, and why.
-    """
-    known = [reuse.passages(source, document.doc_id) for document, source in documents]
-    new = [document for (document, _), taken in zip(documents, known, strict=True) if taken is None]
-    cut, lost = engine.cut(new, encoder, budget, progress=progress)
-    fresh = iter(cut)
-    passages: list[Passage] = []
-    rows: list[int] = []
-    for taken in known:
-        if taken is None:
-            own = next(fresh)
-            taken = own, [-1] * len(own)
-        passages += taken[0]
-        rows += taken[1]
-    return passages, np.array(rows, dtype=np.int64), {new[number].doc_id: reason for number, reason in lost.items()}
-
-
 def _failed_documents(lost: Mapping[str, str], files: Sequence[tuple[Path, str]]) -> Iterator[FailedFile]:
     """Yield the file of each lost document; that of one in an archive goes on into the archive."""
     paths = {doc_id: path for path, doc_id in files}
@@ -638,78 +412,3 @@ def _failed_documents(lost: Mapping[str, str], files: Sequence[tuple[Path, str]]
         pure = PurePosixPath(doc_id)
         home = next(parent for parent in (pure, *pure.parents) if str(parent) in paths)
         yield FailedFile(str(paths[str(home)] / pure.relative_to(home)), reason)
-
-
-def _estimated_bytes(documents: Sequence[Document], n_passages: int, dim: int) -> int:
-    """Return about how many bytes a generation takes: vectors, records, and the texts with their BM25 lists."""
-    texts = sum(len(document.text.encode("utf-8", "surrogatepass")) for document in documents)
-    return n_passages * (4 * dim + _RECORD_BYTES) + int(_BYTES_PER_TEXT_BYTE * texts)
-
-
-def _embed(
-    passages: list[Passage], reuse: Reuse, encoder: Encoder, budget: ChunkingConfig, engine: Engine, tell: Progress
-) -> tuple[list[str], npt.NDArray[np.float32], int, dict[str, str]]:
-    """Embed what is not embedded yet.
-
-    Returns:
-        The fingerprint of each passage's embedder input; the vectors, shape (len(passages), dim); how many texts were
-        embedded; the doc_id of each document with a text that was lost, and why.
-    """
-    texts = embedder_texts(passages, count_tokens=encoder.count_tokens, config=budget)
-    inputs = [hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:32] for text in texts]
-    matrix, is_known = reuse.vectors(inputs, encoder.dim)
-    wanted: dict[str, list[int]] = defaultdict(list)
-    for row in np.flatnonzero(~is_known).tolist():
-        wanted[inputs[row]].append(row)
-    firsts = [same[0] for same in wanted.values()]
-    lost_documents: dict[str, str] = {}
-    tell(BuildProgress("embed", 0, len(firsts), ""))
-    if firsts:
-        fresh, lost = engine.encode(
-            [texts[row] for row in firsts],
-            encoder,
-            progress=lambda done: tell(BuildProgress("embed", done, len(firsts), "")),
-        )
-        kept = [number for number in range(len(firsts)) if number not in lost]
-        _check_vectors(fresh[kept] if lost else fresh, [passages[firsts[number]] for number in kept], encoder)
-        for number, (vector, same) in enumerate(zip(fresh, wanted.values(), strict=True)):
-            matrix[same] = vector
-            if number in lost:
-                lost_documents |= {passages[row].doc_id: lost[number] for row in same}
-    return inputs, matrix, len(firsts), lost_documents
-
-
-def _check_vectors(vectors: npt.NDArray[np.float32], passages: list[Passage], encoder: Encoder) -> None:
-    if vectors.shape != (len(passages), encoder.dim):
-        raise RagError(
-            f"the embedder {encoder.name} gave vectors of shape {vectors.shape}, "
-            f"not ({len(passages)}, {encoder.dim}). Choose another one with --embedder"
-        )
-    is_unit = np.abs(np.linalg.norm(vectors, axis=1) - 1) <= _UNIT_TOLERANCE  # false for NaN
-    if not is_unit.all():
-        passage = passages[int(np.argmin(is_unit))]
-        raise RagError(
-            f"the embedder {encoder.name} gave no unit vector for the passage {passage.passage_id}. "
-            "Choose another one with --embedder"
-        )
-
-
-def _analyse(
-    passages: list[Passage], rows: npt.NDArray[np.int64], reuse: Reuse, tell: Progress
-) -> dict[str, LexicalPart]:
-    """Return the BM25 lists of each passage language; a passage's context counts once."""
-    by_language: defaultdict[str, list[int]] = defaultdict(list)
-    for row, passage in enumerate(passages):
-        by_language[passage.language].append(row)
-    lists: dict[str, LexicalPart] = {}
-    for done, (language, own) in enumerate(sorted(by_language.items())):
-        tell(BuildProgress("write", done, len(by_language), bm25_file(language)))
-        own_rows = np.array(own, dtype=np.int64)
-        taken = reuse.lexical(language, rows[own_rows])
-        is_known = [False] * len(own) if taken is None else (taken[1] >= 0).tolist()
-        term_lists = (
-            [] if known else terms(f"{passages[row].context}\n{passages[row].text}", language)
-            for row, known in zip(own, is_known, strict=True)
-        )
-        lists[language] = (Bm25Index.build(term_lists, base=taken), own_rows)
-    return lists

@@ -21,11 +21,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from rag.builder import Encoder, Known, Loaded, Lost, pipeline
+from rag.builder import pipeline
 from rag.chunking import split_document
 from rag.config import ChunkingConfig, LoadConfig
 from rag.datatypes import Document, Passage
 from rag.embedder import Embedder, fingerprint_hash
+from rag.engine import Encoder, Known, Loaded, Lost
 from rag.errors import CorpusError, RagError
 from rag.loaders import DocumentLoader, is_archive
 
@@ -92,7 +93,7 @@ class RayEngine:
         known: Known,
         progress: Callable[[int, str], None],
     ) -> Generator[Loaded, None, None]:
-        """See `rag.builder.Engine.load`. Files are opened here; only those that are not known are sent out."""
+        """See `rag.engine.Engine.load`. Files are opened here; only those that are not known are sent out."""
         n_here = n_there = 0
         here: deque[Loaded] = deque()
         sent: list[Path] = []
@@ -143,7 +144,7 @@ class RayEngine:
         *,
         progress: Callable[[int], None],
     ) -> tuple[list[list[Passage]], Lost]:
-        """See `rag.builder.Engine.cut`."""
+        """See `rag.engine.Engine.cut`."""
         cut: list[list[Passage]] = [[] for _ in documents]
         lost: dict[int, str] = {}
         if documents:
@@ -159,7 +160,7 @@ class RayEngine:
     def encode(
         self, texts: Sequence[str], encoder: Encoder, *, progress: Callable[[int], None]
     ) -> tuple[npt.NDArray[np.float32], Lost]:
-        """See `rag.builder.Engine.encode`."""
+        """See `rag.engine.Engine.encode`."""
         matrix = np.zeros((len(texts), encoder.dim), dtype=np.float32)
         lost: dict[int, str] = {}
         order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))  # like lengths together: little padding

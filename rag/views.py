@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Literal
 
-from rag.datatypes import Document, Passage
+from rag.datatypes import Document
 
 WINDOW = 20_000  # code points shown on either side of a quote; nearly every document is shown whole
 
@@ -76,16 +75,15 @@ def text_digest(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def document_rows(documents: Mapping[str, Document], passages: Iterable[Passage]) -> list[DocumentRow]:
-    """Return one row a document, by ``doc_id``."""
-    counts = Counter(passage.doc_id for passage in passages)
+def document_rows(documents: Mapping[str, Document], passages_of: Mapping[str, int]) -> list[DocumentRow]:
+    """Return one row a document, by ``doc_id``; ``passages_of`` has the number of passages of each."""
     return [
         DocumentRow(
             doc_id=doc_id,
             title=document.title,
             language=document.language,
             kind=PurePosixPath(doc_id).suffix.lstrip(".").lower(),
-            passages=counts[doc_id],
+            passages=passages_of.get(doc_id, 0),
             characters=len(document.text),
         )
         for doc_id, document in sorted(documents.items())

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from conftest import HashEmbedder
 
-from rag import builder
+from rag import engine
 from rag.builder import build_index
 from rag.datatypes import Document
 from rag.errors import CorpusError
@@ -103,7 +103,7 @@ class NoLock:
 
 def obey(order: str, argument: str, corpus: Path, index_dir: Path) -> None:
     if order != "full":
-        builder.DocumentLoader = PlainLoader
+        engine.DocumentLoader = PlainLoader
     if order in ("full", "plain"):
         build_forever(corpus, index_dir, int(argument))
     elif order == "limited":
@@ -122,11 +122,11 @@ def obey(order: str, argument: str, corpus: Path, index_dir: Path) -> None:
 
 def main() -> None:
     corpus, index_dir = Path(sys.argv[1]), Path(sys.argv[2])
-    loader, builder.DocumentLoader = builder.DocumentLoader, PlainLoader
+    loader, engine.DocumentLoader = engine.DocumentLoader, PlainLoader
     with tempfile.TemporaryDirectory() as folder:  # what a build imports and reads late is there before the fork
         build_index(corpus, folder, embedder=HashEmbedder())
         build_index(corpus, folder, embedder=HashEmbedder())
-    builder.DocumentLoader = loader
+    engine.DocumentLoader = loader
     for line in sys.stdin:
         order, argument = line.split()
         if os.fork() == 0:

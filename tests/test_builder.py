@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rag import builder
-from rag.builder import BuildProgress, FailedFile, build_index
+from rag import builder, drafting, engine
+from rag.builder import FailedFile, build_index
 from rag.chunking import embedder_texts
 from rag.config import ChunkingConfig, LoadConfig
+from rag.engine import BuildProgress
 from rag.errors import CorpusError, IndexFormatError, IndexLockedError, RagError
 from rag.store import Bm25Index, IndexStore
 from rag.text.analyzers import terms
@@ -158,11 +159,11 @@ def test_adding_one_document_to_a_thousand_embeds_only_its_passages(tmp_path, bu
 def test_unchanged_files_are_not_even_parsed_and_not_analysed_again(build, corpus, make_corpus, monkeypatch):
     build()
     parsed, analysed = [], []
-    load = builder.DocumentLoader.load
+    load = engine.DocumentLoader.load
     monkeypatch.setattr(
-        builder.DocumentLoader, "load", lambda self, path, doc_id: parsed.append(doc_id) or load(self, path, doc_id)
+        engine.DocumentLoader, "load", lambda self, path, doc_id: parsed.append(doc_id) or load(self, path, doc_id)
     )
-    monkeypatch.setattr(builder, "terms", lambda text, language: analysed.append(text) or terms(text, language))
+    monkeypatch.setattr(drafting, "terms", lambda text, language: analysed.append(text) or terms(text, language))
     make_corpus(corpus, {"new.txt": "Traditional marketing uses print."})
     build()
     assert parsed == ["new.txt"] and len(analysed) == 1

@@ -13,7 +13,7 @@ from rag import Chatbot, Retriever, build_index
 from rag.answering.citations import verify
 from rag.answering.generative import _reading_order
 from rag.answering.prompts import harmless, prompt
-from rag.answering.written import clean, is_in, says_no_answer, whole_sentences
+from rag.answering.written import clean, is_in, says_again, says_no_answer, whole_sentences
 from rag.config import AnswerConfig
 from rag.datatypes import Passage
 from rag.errors import GeneratorError
@@ -416,6 +416,22 @@ def test_the_language_of_a_sentence_is_told_as_far_as_it_can_be(sentence, langua
 )
 def test_no_answer_is_understood(sentence, expected):
     assert says_no_answer(sentence) is expected
+
+
+@pytest.mark.parametrize(
+    ("sentence", "question", "expected"),
+    [
+        ("The opening hours of the shop.", "What are the opening hours of the shop?", True),
+        ("ساعات عمل المتجر", "ما هي ساعات عمل المتجر؟", True),
+        ("The shop opens at nine.", "When does the shop open?", False),
+        ("Email.", "Is email or text cheaper?", False),
+        ("Google ads are better.", "Which are better, Facebook ads or Google ads?", False),
+        ("Google ads.", "Which are better, Facebook ads or Google ads?", False),
+        ("Hops.", "What of the shop?", False),
+    ],
+)
+def test_the_question_said_again_is_no_answer(sentence, question, expected):
+    assert says_again(sentence, question) is expected
 
 
 def test_hidden_characters_do_not_reach_the_model():

@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from test_loader_pdf import make_pdf
 
-from rag.builder import BuildProgress, BuildReport, build_index
+from rag.builder import BuildReport, build_index
 from rag.embedder import Embedder
+from rag.engine import BuildProgress
 from rag.errors import BuildCancelledError, CorpusError, IndexLockedError
 from rag.server import ChatService
 from rag.server.library import FAILED_FILE, Library

@@ -13,6 +13,7 @@ from rag.builder import build_index
 from rag.retriever import Retriever
 from rag.store import Bm25Index, IndexStore, fsio, reuse
 from rag.store.bm25 import JoinedBm25
+from rag.store.lines import Lines
 from rag.store.manifest import read_manifest
 from rag.store.vectors import Codes, Part, VectorIndex
 
@@ -32,7 +33,7 @@ def text_of(number: int) -> str:
 def small_segments(monkeypatch):
     monkeypatch.setattr(reuse, "_ONE_SEGMENT", 8)
     monkeypatch.setattr(reuse, "SEGMENT_PASSAGES", 40)
-    monkeypatch.setattr("rag.builder.SEGMENT_PASSAGES", 40)
+    monkeypatch.setattr("rag.drafting.SEGMENT_PASSAGES", 40)
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def found(retriever, query):
 def same_as_one_segment(index_dir, corpus, tmp_path, embedder, monkeypatch):
     """Say whether a search finds what it finds in an index of the same documents that was never cut up."""
     with monkeypatch.context() as patch:
-        patch.setattr("rag.builder.SEGMENT_PASSAGES", 10**6)
+        patch.setattr("rag.drafting.SEGMENT_PASSAGES", 10**6)
         patch.setattr(reuse, "_ONE_SEGMENT", 10**6)
         whole = tmp_path / "whole"
         build_index(corpus, whole, embedder=embedder)
@@ -353,3 +354,69 @@ def test_a_build_takes_from_an_open_index_what_it_holds(build, store):
     del held, theirs
     base = store.open_current(parse=False)
     assert {name: dict(segment.passages_of) for name, segment in enumerate(base.segments)} == alone
+
+
+@pytest.fixture
+def by_row(monkeypatch):
+    """Segments whose passages and BM25 lists stay in their files."""
+    monkeypatch.setattr("rag.store.segment.READ_BY_ROW_BYTES", 1)
+
+
+def test_what_stays_in_its_files_reads_as_what_is_in_memory(build, store, corpus, fake_embedder, monkeypatch):
+    build()
+    held = Retriever.open(store.index_dir, embedder=fake_embedder)
+    generation = held.snapshot().generation
+    expected = {query: found(held, query) for query in ("tomato light", "video campaign budget 7-2")}
+    filtered = held.search("tomato light", doc_ids=["03.md", "17.md"])
+    monkeypatch.setattr("rag.store.segment.READ_BY_ROW_BYTES", 1)
+    monkeypatch.setattr("rag.store.segment._parsed", {})
+    read = Retriever.open(store.index_dir, embedder=fake_embedder)
+    by_row = read.snapshot().generation
+    assert isinstance(by_row.segments[0].passages, Lines) and not isinstance(generation.segments[0].passages, Lines)
+    assert list(by_row.passages) == list(generation.passages)
+    assert by_row.passages[3:9] == generation.passages[3:9] and by_row.passages[-1] == generation.passages[-1]
+    assert list(by_row.inputs) == list(generation.inputs)
+    assert dict(by_row.passages_of) == dict(generation.passages_of)
+    for mine, theirs in zip(by_row.segments, generation.segments, strict=True):
+        assert mine.doc_numbers.tolist() == theirs.doc_numbers.tolist()
+        assert mine.rows_of(set(theirs.inputs[:3])) == {text: row for row, text in enumerate(theirs.inputs[:3])}
+    assert {query: found(read, query) for query in expected} == expected
+    assert [hit.passage for hit in read.search("tomato light", doc_ids=["03.md", "17.md"])] == [
+        hit.passage for hit in filtered
+    ]
+
+
+def test_builds_go_on_from_an_index_that_stays_in_its_files(by_row, build, store, corpus, fake_embedder):
+    build()
+    reader = Retriever.open(store.index_dir, embedder=fake_embedder)
+    for number in range(3):
+        (corpus / f"new {number}.md").write_text(f"# New {number}\n\nPelicans of kind {number} want fish.\n")
+        (corpus / f"{number:02}.md").unlink()
+        report = build()
+        assert report.embedded == 1 and report.removed == 1
+        reader.refresh()
+        assert reader.search("pelicans fish", top_k=1)[0].passage.doc_id.startswith("new")
+    assert store.verify() == []
+
+
+def test_what_stays_in_its_files_outlives_them(by_row, build, store, corpus, fake_embedder):
+    build()
+    reader = Retriever.open(store.index_dir, embedder=fake_embedder)
+    before = found(reader, "video campaign")
+    held = reader.snapshot()
+    for number in range(3):
+        (corpus / f"new {number}.md").write_text(f"# New {number}\n\nPelicans {number}.\n")
+        build()
+    assert not (store.index_dir / "gen-000001").exists()
+    hits = held.search("video campaign", top_k=10)
+    assert [(hit.passage.doc_id, hit.passage.start) for hit in hits] == [one[:2] for one in before]
+
+
+def test_lines_are_read_one_by_one():
+    lines = Lines(b"1\n22\n\n4444\n", lambda line: line.decode())
+    assert list(lines) == ["1", "22", "", "4444"] and len(lines) == 4
+    assert (lines[0], lines[-1], lines[1:3]) == ("1", "4444", ["22", ""])
+    for outside in (4, -5):
+        with pytest.raises(IndexError):
+            lines[outside]
+    assert list(Lines(b"", bytes.decode)) == []

@@ -16,7 +16,8 @@ import httpx
 import pytest
 from conftest import HashEmbedder
 
-from rag.builder import BuildProgress, BuildReport, build_index
+from rag.builder import BuildReport, build_index
+from rag.engine import BuildProgress
 from rag.errors import CorpusError, IndexLockedError, IndexNotFoundError, ModelNotFoundError, ServerError
 from rag.server import ChatService, create_app
 from rag.server.middleware import is_loopback

@@ -106,7 +106,7 @@ def test_a_document_can_put_no_tag_into_any_part_of_the_page():
         render_turns([Turn(PAYLOAD, "en", answer, is_done=True), Turn(PAYLOAD, "en", error="error", detail=PAYLOAD)]),
         render_turns([Turn("q", "en", Answer("q", "en", PAYLOAD, True, 0.1, hits=(hit,)), is_done=True)]),
         render_source(document_view(document, 0, len(PAYLOAD))),
-        render_documents(document_rows({"<i>.md": document}, [])),
+        render_documents(document_rows({"<i>.md": document}, {})),
         render_report(BuildReport("g", 0, 0, 0, 0, 0, 0, (FailedFile(PAYLOAD, PAYLOAD),), 1.0)),
     ]
     for page in pages:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from rag.builder import BuildProgress, BuildReport
+from rag.builder import BuildReport
 from rag.datatypes import Answer, Citation, Document, Heading, Hit, Passage, Scope, Statement
+from rag.engine import BuildProgress
 from rag.errors import BuildCancelledError, IndexNotFoundError, ModelNotFoundError, RagError
 from rag.ui.conversation import MAX_TURNS, Options, Turn, asked_from_json, turn_to_json, turns_from_json
 from rag.ui.handlers import Handlers

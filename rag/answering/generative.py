@@ -19,7 +19,7 @@ from rag.answering.citations import cite
 from rag.answering.prompts import prompt, words_of
 from rag.answering.quotes import units_of
 from rag.answering.support import context_of, support
-from rag.answering.written import clean, is_in, says_no_answer, whole_sentences
+from rag.answering.written import clean, is_in, says_again, says_no_answer, whole_sentences
 from rag.config import AnswerConfig
 from rag.datatypes import Answer, Citation, Document, Passage, Statement
 from rag.errors import GeneratorError
@@ -109,7 +109,7 @@ class Writer:
             messages = self._fitting_prompt(extractive, passages, is_firm=is_firm)
             draft, stepped_at = _Draft(), time.monotonic()
             try:
-                for sentence in self._sentences(messages, extractive.language):
+                for sentence in self._sentences(messages, extractive.question, extractive.language):
                     has_grown = bool(sentence) and self._add(draft, sentence, extractive.language, quotes)
                     if has_grown or time.monotonic() - stepped_at >= _LONGEST_STEP_S:
                         yield _answer(extractive, draft, self._generator.name)
@@ -121,7 +121,7 @@ class Writer:
             return
         raise _UnusableError("language")
 
-    def _sentences(self, messages: Sequence[Message], language: str) -> Iterator[str]:
+    def _sentences(self, messages: Sequence[Message], question: str, language: str) -> Iterator[str]:
         """Yield the sentences of an answer as they become whole, cleaned; later ones in another language are left out.
 
         After each piece of the model an empty text is yielded.
@@ -140,7 +140,8 @@ class Writer:
                     continue
                 sentence = clean(raw)
                 # Small models say the question again instead of answering it.
-                if not any(map(str.isalnum, sentence)) or sentence.endswith(("?", "؟")):
+                is_question = sentence.endswith(("?", "؟")) or says_again(sentence, question)
+                if is_question or not any(map(str.isalnum, sentence)):
                     continue
                 if not is_in(sentence, language):
                     if not said:

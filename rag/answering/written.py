@@ -52,6 +52,12 @@ def says_no_answer(sentence: str) -> bool:
     return bool(_DOES_NOT_KNOW.search(fold_text(sentence)))
 
 
+def says_again(sentence: str, question: str) -> bool:
+    """Tell whether a sentence is nothing but the greater part of the question, word for word."""
+    said, asked = (re.findall(r"\w+", fold_text(text)) for text in (sentence, question))
+    return 2 * len(said) > len(asked) and f" {' '.join(said)} " in f" {' '.join(asked)} "
+
+
 def clean(sentence: str) -> str:
     """Return a sentence of a model as plain text, without citations, footnotes, links, pictures, HTML or Markdown."""
     for pattern, by in _TAKEN_OUT:

@@ -16,8 +16,9 @@ from rag.cli.watch import changes_in
 from rag.errors import CorpusError, IndexLockedError, RagError
 
 if TYPE_CHECKING:
-    from rag.builder import BuildReport, Engine, FailedFile
+    from rag.builder import BuildReport, FailedFile
     from rag.embedder import Embedder
+    from rag.engine import Engine
 
 
 def add_build_arguments(parser: argparse.ArgumentParser) -> None:

@@ -76,7 +76,7 @@ def _share(text: str) -> float:
 def run_evaluation(args: argparse.Namespace) -> int:
     """Run ``rag eval`` and return the exit status."""
     from rag.answering import Chatbot
-    from rag.builder import BuildProgress
+    from rag.engine import BuildProgress
     from rag.evaluation import QUALITY_FILE, evaluate, parse_gates, render_page, report_table, require_page
     from rag.generators import open_generator
     from rag.retriever import Retriever

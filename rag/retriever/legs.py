@@ -244,7 +244,11 @@ class MemoryLegs:
             for language, (index, rows) in sorted(generation.bm25.items())
         }
         self._doc_ids = {doc_id: number for number, doc_id in enumerate(generation.documents)}
-        self._doc_of_row = np.array([self._doc_ids[each.doc_id] for each in generation.passages], dtype=np.int64)
+        own = [
+            np.array([self._doc_ids[doc_id] for doc_id in segment.documents], dtype=np.int64)[segment.doc_numbers]
+            for segment in generation.segments
+        ]
+        self._doc_of_row = np.concatenate(own)
 
     @property
     def languages(self) -> Mapping[str, int]:

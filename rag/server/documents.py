@@ -19,7 +19,8 @@ from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 from starlette.requests import ClientDisconnect
 
-from rag.builder import BuildProgress, BuildReport
+from rag.builder import BuildReport
+from rag.engine import BuildProgress
 from rag.errors import CorpusError, RagError
 from rag.server.paths import PICTURE_PATH, UPLOAD_PATH
 from rag.server.pictures import AT_ONCE

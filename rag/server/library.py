@@ -110,7 +110,7 @@ class Library:
             if generation is None:
                 self._indexed = ("", {})
             elif self._indexed[0] != name:
-                rows = document_rows(generation.documents, generation.passages)
+                rows = document_rows(generation.documents, generation.passages_of)
                 self._indexed = (name, {row.doc_id: row for row in rows})
             indexed, failures = self._indexed[1], self._failures()
             uploads = _Below(self.upload_dir)

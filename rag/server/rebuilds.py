@@ -8,7 +8,8 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from rag.builder import BuildProgress, BuildReport
+from rag.builder import BuildReport
+from rag.engine import BuildProgress
 from rag.errors import BuildCancelledError, IndexLockedError, RagError
 from rag.server.metrics import Metrics
 

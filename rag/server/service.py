@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from rag.answering import Chatbot
-from rag.builder import BuildProgress, BuildReport, build_index
+from rag.builder import BuildReport, build_index
 from rag.config import AnswerConfig, LoadConfig
 from rag.datatypes import Answer, Document, Hit, Scope
 from rag.embedder import Embedder
+from rag.engine import BuildProgress
 from rag.errors import CorpusError, IndexNotFoundError, ModelNotFoundError
 from rag.generators import Generator, open_generator
 from rag.loaders import SUPPORTED_SUFFIXES

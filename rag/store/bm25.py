@@ -7,6 +7,8 @@ is never negative, and the constant factor (k1 + 1) is left out.
 
 from __future__ import annotations
 
+import sys
+from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
@@ -56,8 +58,7 @@ class Bm25Index:
         if (np.diff(offsets) < 1).any() or (len(rows) and not 0 <= rows.min() <= rows.max() < len(lengths)):
             raise ValueError("a term without postings, or a posting outside the rows")
         self.k1, self.b = k1, b
-        self._terms = tuple(terms)
-        self._ids = {term: index for index, term in enumerate(self._terms)}
+        self._terms = tuple(map(sys.intern, terms))  # the parts of a large index have most of their words in common
         self._offsets, self._rows, self._counts, self._lengths = offsets, rows, counts, lengths
 
     @classmethod
@@ -156,11 +157,15 @@ class Bm25Index:
         return self._lengths
 
     def __contains__(self, term: object) -> bool:
-        return term in self._ids
+        return isinstance(term, str) and self._id(term) is not None
+
+    def _id(self, term: str) -> int | None:
+        place = bisect_left(self._terms, term)
+        return place if place < len(self._terms) and self._terms[place] == term else None
 
     def document_frequency(self, term: str) -> int:
         """Return how many rows hold ``term``; 0 if none does."""
-        index = self._ids.get(term)
+        index = self._id(term)
         return 0 if index is None else int(self._offsets[index + 1] - self._offsets[index])
 
     def idf(self, term: str) -> float:
@@ -172,7 +177,7 @@ class Bm25Index:
 
         Both have shape (document_frequency(term),).
         """
-        index = self._ids.get(term)
+        index = self._id(term)
         here = slice(0, 0) if index is None else slice(self._offsets[index], self._offsets[index + 1])
         return self._rows[here], self._counts[here]
 

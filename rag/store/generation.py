@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -35,23 +35,17 @@ LexicalIndex = tuple[Bm25Index | JoinedBm25, npt.NDArray[np.int64]]
 class Draft:
     """What a build produced, to be written as a generation.
 
-    ``segments`` are new ones, or those of the generation before, which stay as they are. No document is in two. The
-    rest goes to the manifest.
+    ``segments`` are new ones, or those of the generation before, which stay as they are. No document is in two. They
+    are asked for once, each when the one before it is written: what makes them may keep one in memory at a time, and
+    an error that it raises ends the writing. The rest goes to the manifest.
     """
 
-    segments: Sequence[SegmentDraft | Segment]
+    segments: Iterable[SegmentDraft | Segment]
     embedder: Mapping[str, str | int]
     chunking: Mapping[str, int]
     loading: Mapping[str, int | float]
     pipeline: Mapping[str, str]
     calibration: Mapping[str, Any] | None = None
-
-    @property
-    def documents(self) -> Iterator[Document]:
-        """Return the documents of all segments."""
-        return chain.from_iterable(
-            each.documents.values() if isinstance(each, Segment) else each.documents for each in self.segments
-        )
 
 
 class Joined(Sequence[Item]):
@@ -125,6 +119,11 @@ class Generation:
     def passages(self) -> Sequence[Passage]:
         """Return the passages by row."""
         return _joined([segment.passages for segment in self.segments])
+
+    @cached_property
+    def passages_of(self) -> Mapping[str, int]:
+        """Return the number of passages of each document, by doc_id."""
+        return {doc_id: n for segment in self.segments for doc_id, n in segment.passages_of.items()}
 
     @cached_property
     def inputs(self) -> Sequence[str]:

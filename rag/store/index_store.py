@@ -33,7 +33,7 @@ from rag.store.manifest import (
     read_checked,
     read_manifest,
 )
-from rag.store.segment import Segment, SegmentDraft, prefix
+from rag.store.segment import Segment, SegmentDraft, documents_of, prefix
 
 CURRENT_FILE = "CURRENT"
 LOCK_FILE = ".lock"
@@ -200,34 +200,33 @@ class IndexStore:
         with suppress(RagError):
             former = self.current_name()
         name = f"gen-{max(map(number_of, [*self.generations(), former or 'gen-000000'])) + 1:06d}"
-        files, taken, entries = _files(draft)
-        files[MANIFEST_FILE] = _manifest(name, draft, entries).to_bytes()  # last
-        needed = sum(map(len, files.values())) + _FOLDER_OVERHEAD_BYTES
         target = self.index_dir / name
         temporary = self.index_dir / f"{name}.tmp"
+        contents = _Contents(draft)
+        others = 1 + (draft.calibration is not None)  # files, beside those of segments
         try:
-            free = fsio.free_bytes(self.index_dir)
-            if free < needed:
-                raise fsio.no_space(self.index_dir, needed, free)
-            fsio.make_folder(temporary)
-            for file_name, source in taken.items():
-                fsio.link_file(source, temporary / file_name)
-            for done, (file_name, data) in enumerate(files.items()):
-                if progress is not None:
-                    progress(done, len(files), file_name)
-                fsio.write_new_file(temporary / file_name, data)
-            fsio.sync_folder(temporary)
-            fsio.rename_folder(temporary, target)
-            fsio.replace_file(self.index_dir / CURRENT_FILE, f"{name}\n".encode("ascii"))
-        except OSError as error:
-            failure = fsio.write_error(error, self.index_dir, needed=needed)  # counts free bytes before the clean-up
-            self._discard(temporary, target)
-            raise failure from error
+            with self._writing(0):
+                fsio.make_folder(temporary)
+            for segment in draft.segments:
+                files, taken = contents.add(segment)
+                with self._writing(sum(map(len, files.values())) + _FOLDER_OVERHEAD_BYTES):
+                    for file_name, source in taken.items():
+                        fsio.link_file(source, temporary / file_name)
+                    self._write(temporary, files, contents.written, others, progress)
+                contents.written += len(files)
+                del segment, files
+            files = contents.rest(name)
+            with self._writing(sum(map(len, files.values()))):
+                self._write(temporary, files, contents.written, 0, progress)
+                fsio.sync_folder(temporary)
+                fsio.rename_folder(temporary, target)
+                fsio.replace_file(self.index_dir / CURRENT_FILE, f"{name}\n".encode("ascii"))
         except BaseException:
             self._discard(temporary, target)
             raise
+        total = contents.written + others
         if progress is not None:
-            progress(len(files), len(files), name)
+            progress(total, total, name)
         self._collect(name, former)
         return name
 
@@ -374,6 +373,34 @@ class IndexStore:
         except RagError:
             return True  # it could not be looked at
 
+    @contextmanager
+    def _writing(self, needed: int) -> Iterator[None]:
+        """Write so many bytes.
+
+        Raises:
+            RagError: They do not fit, or what is done within the context failed.
+        """
+        try:
+            free = fsio.free_bytes(self.index_dir)
+            if free < needed:
+                raise fsio.no_space(self.index_dir, needed, free)
+            yield
+        except OSError as error:
+            raise fsio.write_error(error, self.index_dir, needed=needed) from error
+
+    @staticmethod
+    def _write(
+        folder: Path,
+        files: Mapping[str, bytes],
+        n_before: int,
+        n_after: int,
+        progress: Callable[[int, int, str], None] | None,
+    ) -> None:
+        for done, (file_name, data) in enumerate(files.items(), n_before):
+            if progress is not None:
+                progress(done, n_before + len(files) + n_after, file_name)
+            fsio.write_new_file(folder / file_name, data)
+
     def _discard(self, temporary: Path, target: Path) -> None:
         """Remove an unfinished generation, unless it went live before the failure."""
         live = ""
@@ -413,48 +440,63 @@ def corpus_fingerprint(documents: Iterator[tuple[str, str]]) -> str:
     return digest.hexdigest()
 
 
-def _files(draft: Draft) -> tuple[dict[str, bytes], dict[str, Path], dict[str, FileEntry]]:
-    """Return what to write, what to take over from where, and length and sha256 of all of it, by file name."""
-    written: dict[str, bytes] = {}
-    taken: dict[str, Path] = {}
-    entries: dict[str, FileEntry] = {}
-    for number, segment in enumerate(draft.segments):
-        start = prefix(number)
+class _Contents:
+    """What a generation holds, as far as it is written."""
+
+    def __init__(self, draft: Draft) -> None:
+        self._draft = draft
+        self._files: dict[str, FileEntry] = {}
+        self._languages: Counter[str] = Counter()
+        self._documents: list[tuple[str, str]] = []
+        self._n_segments = self._dim = 0
+        self._has_new = False
+        self.written = 0
+
+    def add(self, segment: SegmentDraft | Segment) -> tuple[dict[str, bytes], dict[str, Path]]:
+        """Count a segment in; return its files by name: what to write, or what to take over from where."""
+        start = prefix(self._n_segments)
+        self._n_segments += 1
+        self._languages.update(segment.languages)
+        self._documents += [(document.doc_id, document.sha256) for document in documents_of(segment)]
+        is_new = isinstance(segment, SegmentDraft)
+        if is_new or not self._has_new:
+            self._dim, self._has_new = segment.vectors.dim, is_new
         if isinstance(segment, Segment):
-            taken |= {f"{start}{name}": segment.path(name) for name in segment.files}
-            entries |= {f"{start}{name}": entry for name, entry in segment.files.items()}
-        else:
-            written |= {f"{start}{name}": data for name, data in segment.to_files().items()}
-    if draft.calibration is not None:
-        written[CALIBRATION_FILE] = json.dumps(dict(draft.calibration), indent=2).encode("utf-8")
-    entries |= {name: FileEntry(len(data), fsio.sha256_hex(data)) for name, data in written.items()}
-    return written, taken, entries
+            self._files |= {f"{start}{name}": entry for name, entry in segment.files.items()}
+            return {}, {f"{start}{name}": segment.path(name) for name in segment.files}
+        files = {f"{start}{name}": data for name, data in segment.to_files().items()}
+        self._enter(files)
+        return files, {}
 
+    def rest(self, name: str) -> dict[str, bytes]:
+        """Return the files that belong to no segment, the manifest last."""
+        files: dict[str, bytes] = {}
+        if self._draft.calibration is not None:
+            files[CALIBRATION_FILE] = json.dumps(dict(self._draft.calibration), indent=2).encode("utf-8")
+        self._enter(files)
+        return files | {MANIFEST_FILE: self._manifest(name).to_bytes()}
 
-def _manifest(name: str, draft: Draft, files: Mapping[str, FileEntry]) -> Manifest:
-    languages: Counter[str] = Counter()
-    for segment in draft.segments:
-        languages.update(segment.languages)
-    return Manifest(
-        generation=name,
-        created=datetime.now(UTC).isoformat(timespec="seconds"),
-        embedder=draft.embedder,
-        chunking=draft.chunking,
-        loading=draft.loading,
-        pipeline=draft.pipeline,
-        corpus=corpus_fingerprint((document.doc_id, document.sha256) for document in draft.documents),
-        counts={
-            "documents": sum(len(segment.documents) for segment in draft.segments),
-            "passages": languages.total(),
-            "dim": max(draft.segments, key=lambda segment: isinstance(segment, SegmentDraft)).vectors.dim,
-        },
-        languages=dict(sorted(languages.items())),
-        versions={"python": platform.python_version()}
-        | {library: version_of(library) for library in ("sanad", "numpy", "faiss-cpu", "safetensors")},
-        files=files,
-        segments=len(draft.segments),
-        format_version=1 if len(draft.segments) == 1 else 2,
-    )
+    def _enter(self, files: Mapping[str, bytes]) -> None:
+        self._files |= {name: FileEntry(len(data), fsio.sha256_hex(data)) for name, data in files.items()}
+
+    def _manifest(self, name: str) -> Manifest:
+        draft = self._draft
+        return Manifest(
+            generation=name,
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            embedder=draft.embedder,
+            chunking=draft.chunking,
+            loading=draft.loading,
+            pipeline=draft.pipeline,
+            corpus=corpus_fingerprint(iter(self._documents)),
+            counts={"documents": len(self._documents), "passages": self._languages.total(), "dim": self._dim},
+            languages=dict(sorted(self._languages.items())),
+            versions={"python": platform.python_version()}
+            | {library: version_of(library) for library in ("sanad", "numpy", "faiss-cpu", "safetensors")},
+            files=self._files,
+            segments=self._n_segments,
+            format_version=1 if self._n_segments == 1 else 2,
+        )
 
 
 def version_of(distribution: str) -> str:

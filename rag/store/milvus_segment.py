@@ -12,6 +12,7 @@ and the sums of squares of each term's values.
 from __future__ import annotations
 
 import json
+import mmap
 import threading
 from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, ValuesView
 from dataclasses import dataclass
@@ -350,7 +351,7 @@ class MilvusSegment(Segment):
         return files
 
 
-class _Files(dict[str, bytes]):
+class _Files(dict[str, bytes | mmap.mmap]):
     """Bytes by name of file, worked out when they are asked for."""
 
     def __init__(self, read: Callable[[str], bytes]) -> None:

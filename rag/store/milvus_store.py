@@ -309,7 +309,7 @@ class MilvusStore:
             chunking=draft.chunking,
             loading=draft.loading,
             pipeline=draft.pipeline,
-            corpus=corpus_fingerprint((document.doc_id, document.sha256) for document in draft.documents),
+            corpus=corpus_fingerprint((document.doc_id, document.sha256) for document in writer.documents),
             counts={"documents": len(writer.documents), "passages": writer.n_passages, "dim": writer.vectors.dim},
             languages=dict(sorted(languages.items())),
             versions={"python": platform.python_version()}

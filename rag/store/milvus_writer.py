@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Any
 
@@ -16,7 +16,15 @@ from rag.store.generation import Draft
 from rag.store.milvus_client import Milvus, blob_rows, stable_hash
 from rag.store.milvus_segment import PASSAGES_FIELDS
 from rag.store.milvus_statistics import LanguageTerms, language_statistics, term_blobs, write_statistics
-from rag.store.segment import LexicalPart, SegmentDraft, document_record, passage_record, to_line
+from rag.store.segment import (
+    LexicalPart,
+    Segment,
+    SegmentDraft,
+    document_record,
+    documents_of,
+    passage_record,
+    to_line,
+)
 from rag.store.vectors import VectorIndex
 
 _EXACT_PASSAGES = 100_000  # Milvus scans so many vectors; beyond it, it chooses an index for them
@@ -37,17 +45,18 @@ class Writer:
     """
 
     def __init__(self, milvus: Milvus, draft: Draft) -> None:
-        for segment in draft.segments:
+        segments = list(draft.segments)
+        for segment in segments:
             if isinstance(segment, SegmentDraft):
                 segment.to_files()  # checks it
         self._milvus, self._calibration = milvus, draft.calibration
-        self.documents = list(draft.documents)
-        self._passages = list(chain.from_iterable(segment.passages for segment in draft.segments))
-        self._inputs = list(chain.from_iterable(segment.inputs for segment in draft.segments))
+        self.documents = [document for segment in segments for document in documents_of(segment)]
+        self._passages = list(chain.from_iterable(segment.passages for segment in segments))
+        self._inputs = list(chain.from_iterable(segment.inputs for segment in segments))
         self.vectors = VectorIndex.joined(
-            [each.vectors for each in draft.segments if len(each.vectors)] or [draft.segments[0].vectors]
+            [each.vectors for each in segments if len(each.vectors)] or [segments[0].vectors]
         )
-        lexical = _joined(draft)
+        lexical = _joined(segments)
         self.rows_of = {language: rows for language, (_, rows) in lexical.items()}
         self._terms: dict[str, LanguageTerms] = {}
         first_id = 1
@@ -148,11 +157,11 @@ def metadata_mark(key: str, value: str) -> int:
     return stable_hash("metadata", key.strip().casefold(), value.strip().casefold())
 
 
-def _joined(draft: Draft) -> dict[str, LexicalPart]:
+def _joined(segments: Sequence[SegmentDraft | Segment]) -> dict[str, LexicalPart]:
     """Return the BM25 index and the passage rows of each language, of all segments together."""
     parts: dict[str, list[tuple[Bm25Index, IntArray]]] = {}
     start = 0
-    for segment in draft.segments:
+    for segment in segments:
         for language, (index, rows) in segment.bm25.items():
             parts.setdefault(language, []).append((index, rows + start))
         start += len(segment.passages)

@@ -7,9 +7,10 @@ other segments become files of the new generation by a link. ``index/README.md``
 from __future__ import annotations
 
 import json
+import mmap
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -27,6 +28,7 @@ from rag.datatypes import Document, Heading, Page, Passage
 from rag.errors import IndexCorruptError, IndexFormatError
 from rag.store import fsio
 from rag.store.bm25 import Bm25Index
+from rag.store.lines import Lines, arrays_in, map_file
 from rag.store.manifest import FileEntry, Manifest, check_file, read_checked
 from rag.store.vectors import Codes, VectorIndex
 
@@ -35,6 +37,7 @@ PASSAGES_FILE = "passages.jsonl"
 DOCUMENTS_FILE = "documents.jsonl"
 
 MAPPED_BYTES = 32 << 20  # vectors of a segment that stay in their file, from so many on
+READ_BY_ROW_BYTES = 8 << 20  # passages, or BM25 lists of one language, likewise
 
 _LANGUAGE = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 _DOC_ID = re.compile(rb'^\{"doc_id":("(?:[^"\\]|\\.)*")', re.MULTILINE)
@@ -114,7 +117,8 @@ class SegmentDraft:
 class Segment:
     """One segment, whole and in memory. Nothing in it changes, whatever happens on disk. Safe to share.
 
-    But for the vectors of a large one, which are mapped: they outlive the removal of their file, and no change of it.
+    But for the vectors, the passages and the BM25 lists of a large one, which are mapped: they outlive the removal of
+    their file, and no change of it.
 
     What its bytes say is worked out when it is first asked for, or by `parse`. Rows count its own passages.
 
@@ -122,10 +126,12 @@ class Segment:
         folder: The generation that it was read from, or another that has the same files.
         number: Its place there, from 0.
         files: Length and sha256 of each of its files, by name without prefix.
-        data: Their bytes, found to have those checksums.
+        data: Their bytes, found to have those checksums, but for vectors that are to stay in their file.
     """
 
-    def __init__(self, folder: Path, number: int, files: Mapping[str, FileEntry], data: dict[str, bytes]) -> None:
+    def __init__(
+        self, folder: Path, number: int, files: Mapping[str, FileEntry], data: dict[str, bytes | mmap.mmap]
+    ) -> None:
         self.folder, self.number, self.files = folder, number, files
         self._data = data
         self._codes: dict[str, Codes] = {}
@@ -153,8 +159,9 @@ class Segment:
         """Return the number of passages of each document."""
         if self._twin is not None:
             return self._twin.passages_of
-        if PASSAGES_FILE not in self._data:
-            return Counter(passage.doc_id for passage in self.passages)
+        if PASSAGES_FILE not in self._data or self._is_read_by_row:
+            totals = np.bincount(self.doc_numbers, minlength=len(self.documents)).tolist()
+            return dict(zip(self.documents, totals, strict=True))
         counts = Counter(_DOC_ID.findall(self._data[PASSAGES_FILE]))  # ten times as fast as to parse it
         return {json.loads(doc_id): n for doc_id, n in counts.items()}
 
@@ -183,13 +190,32 @@ class Segment:
         return records
 
     @cached_property
-    def passages(self) -> tuple[Passage, ...]:
+    def passages(self) -> Sequence[Passage]:
         """Return the passages by row."""
+        if self._is_read_by_row:
+            documents = self.documents
+            return Lines(self._data[PASSAGES_FILE], lambda line: _passage(json.loads(line), documents))
         return tuple(self._each(PASSAGES_FILE, lambda record: _passage(record, self.documents), self._records))
 
     @cached_property
-    def inputs(self) -> tuple[str, ...]:
+    def doc_numbers(self) -> npt.NDArray[np.int32]:
+        """Return which of the documents each passage is of, by row: its place among them, from 0."""
+        numbers = {doc_id: number for number, doc_id in enumerate(self.documents)}
+        if self._is_read_by_row:
+            raw = _DOC_ID.findall(self._data[PASSAGES_FILE])
+            by_raw = {doc_id: numbers[json.loads(doc_id)] for doc_id in set(raw)}
+            return np.array([by_raw[doc_id] for doc_id in raw], dtype=np.int32)
+        return np.array([numbers[passage.doc_id] for passage in self.passages], dtype=np.int32)
+
+    @property
+    def _is_read_by_row(self) -> bool:
+        return isinstance(self._data.get(PASSAGES_FILE), mmap.mmap)
+
+    @cached_property
+    def inputs(self) -> Sequence[str]:
         """Return the fingerprint of what the embedder saw, by row."""
+        if self._is_read_by_row:
+            return Lines(self._data[PASSAGES_FILE], lambda line: str(json.loads(line)["input"]))
         return tuple(self._each(PASSAGES_FILE, lambda record: str(record["input"]), self._records))
 
     def rows_of(self, inputs: Set[str]) -> dict[str, int]:
@@ -232,7 +258,7 @@ class Segment:
         return self._codes[language]
 
     def parse(self) -> None:
-        """Work everything out, and let go of the bytes.
+        """Work everything out, but for passages that are read by row, and let go of the bytes.
 
         Raises:
             IndexCorruptError: A file cannot be understood, or two do not fit together.
@@ -242,7 +268,9 @@ class Segment:
             raise IndexCorruptError(self.folder, f"holds files that do not fit together: {sorted(counts)} passages")
         assert self.documents is not None  # worked out before the bytes go
         self.__dict__.pop("_records", None)
+        by_row = {PASSAGES_FILE: self._data[PASSAGES_FILE]} if self._is_read_by_row else {}
         self._data.clear()
+        self._data |= by_row
         _parsed[self.key] = self
 
     def _understood(self, name: str, read: Any) -> Any:
@@ -259,6 +287,11 @@ class Segment:
 
     def _damaged(self, name: str, error: Exception) -> IndexCorruptError:
         return IndexCorruptError(self.path(name), f"cannot be understood: {error!r}")
+
+
+def documents_of(segment: SegmentDraft | Segment) -> Iterable[Document]:
+    """Return the documents of a segment, written or not."""
+    return segment.documents.values() if isinstance(segment, Segment) else segment.documents
 
 
 def read_segment(
@@ -279,24 +312,38 @@ def read_segment(
     same = known.get(frozenset((name, entry.sha256) for name, entry in files.items()))
     if same is not None:
         return same
-    mapped = {name for name, entry in files.items() if name == VECTORS_FILE and entry.bytes >= MAPPED_BYTES}
-    for name in mapped:
-        check_file(folder, f"{start}{name}", files[name])
-    data = {name: read_checked(folder, f"{start}{name}", entry) for name, entry in files.items() if name not in mapped}
+    data: dict[str, bytes | mmap.mmap] = {}
+    for name, entry in files.items():
+        if not _is_mapped(name, entry):
+            data[name] = read_checked(folder, f"{start}{name}", entry)
+            continue
+        check_file(folder, f"{start}{name}", entry)
+        if name != VECTORS_FILE:  # FAISS maps it itself
+            path = folder / f"{start}{name}"
+            try:
+                data[name] = map_file(path)
+            except OSError as error:
+                raise fsio.read_error(error, path) from error
     return Segment(folder, number, files, data)
+
+
+def _is_mapped(name: str, entry: FileEntry) -> bool:
+    if name == VECTORS_FILE:
+        return entry.bytes >= MAPPED_BYTES
+    return name != DOCUMENTS_FILE and entry.bytes >= READ_BY_ROW_BYTES
 
 
 def _is_of_segment(name: str) -> bool:
     return name in (VECTORS_FILE, PASSAGES_FILE, DOCUMENTS_FILE) or _BM25_FILE.fullmatch(name) is not None
 
 
-def _rows_in(data: bytes) -> int:
+def _rows_in(data: bytes | mmap.mmap) -> int:
     length = int.from_bytes(data[:8], "little")  # of the head, which says the shapes
     return int(json.loads(data[8 : 8 + length])["passages"]["shape"][0])
 
 
-def _lexical(data: bytes) -> LexicalPart:
-    arrays = load_arrays(data)
+def _lexical(data: bytes | mmap.mmap) -> LexicalPart:
+    arrays = load_arrays(data) if isinstance(data, bytes) else arrays_in(data)
     return Bm25Index.from_arrays(arrays), arrays["passages"]
 
 

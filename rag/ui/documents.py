@@ -8,7 +8,8 @@ from html import escape
 from itertools import accumulate
 from typing import Any
 
-from rag.builder import BuildProgress, BuildReport
+from rag.builder import BuildReport
+from rag.engine import BuildProgress
 from rag.ui.markup import button, file_name, place, sanitize
 from rag.ui.words import language_words, words
 from rag.views import DocumentRow

@@ -15,9 +15,10 @@ from time import monotonic
 from typing import Any, Protocol
 
 from rag.answering import follow_up_questions, opening_questions
-from rag.builder import BuildProgress, BuildReport
+from rag.builder import BuildReport
 from rag.config import AnswerConfig
 from rag.datatypes import Answer, Document, Scope
+from rag.engine import BuildProgress
 from rag.errors import RagError
 from rag.text import detect_language
 from rag.ui.answers import render_turns, render_welcome

@@ -15,7 +15,7 @@ import pytest
 from crash_builder import PlainLoader, write_edition
 from drafts import make_draft
 
-from rag import builder
+from rag import engine
 from rag.builder import build_index
 from rag.errors import RagError
 from rag.retriever import Retriever
@@ -57,7 +57,7 @@ def no_worse(check, *arguments):
 
 def cleans_up(index_dir, draft):
     write(index_dir, draft)
-    assert stamp_of(index_dir) == next(iter(draft.documents)).text.rsplit(" ", 1)[1]
+    assert stamp_of(index_dir) == draft.segments[0].documents[0].text.rsplit(" ", 1)[1]
     assert IndexStore(index_dir).verify() == [] and not list(index_dir.glob("*.tmp"))
 
 
@@ -122,7 +122,7 @@ def test_a_kill_at_every_call_of_the_system(ram_path, fake_embedder, monkeypatch
     if why:
         tally.skip(why, 60)
         pytest.skip(why)
-    monkeypatch.setattr(builder, "DocumentLoader", PlainLoader)
+    monkeypatch.setattr(engine, "DocumentLoader", PlainLoader)
     corpus, index_dir, kept = ram_path / "corpus", ram_path / "index", ram_path / "kept"
     corpus.mkdir()
     for edition in (0, 1):  # so that the build to come also collects an old generation

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from rag import builder
+from rag import engine
 from rag.builder import build_index
 from rag.errors import CorpusError, IndexFormatError, IndexNotFoundError
 from rag.store import IndexStore
@@ -140,7 +140,7 @@ class Index(RuleBasedStateMachine):
 
 def test_the_index_agrees_with_a_plain_dict(ram_path, fake_embedder, monkeypatch, tally, is_full, caplog):
     caplog.set_level("ERROR")
-    monkeypatch.setattr(builder, "DocumentLoader", PlainLoader)
+    monkeypatch.setattr(engine, "DocumentLoader", PlainLoader)
     Index.folder, Index.tally, Index.embedder = ram_path, tally, fake_embedder
     run_state_machine_as_test(
         Index,

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from rag.answering import Chatbot
-from rag.builder import BuildProgress, build_index
+from rag.builder import build_index
 from rag.cli import main
 from rag.config import LoadConfig
+from rag.engine import BuildProgress
 from rag.errors import CorpusError
 from rag.retriever import Retriever
 from rag.store import IndexStore

@@ -381,8 +381,7 @@ class IndexStore:
             RagError: They do not fit, or what is done within the context failed.
         """
         try:
-            free = fsio.free_bytes(self.index_dir)
-            if free < needed:
+            if needed and (free := fsio.free_bytes(self.index_dir)) < needed:
                 raise fsio.no_space(self.index_dir, needed, free)
             yield
         except OSError as error:

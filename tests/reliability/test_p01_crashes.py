@@ -216,8 +216,9 @@ def write_in_place(index_dir, draft):
     """Overwrite the one generation that there is, file by file."""
     from rag.store import fsio
 
-    files, _, entries = index_store._files(draft)
-    files["manifest.json"] = index_store._manifest("gen-000001", draft, entries).to_bytes()
+    contents = index_store._Contents(draft)
+    files = {name: data for segment in draft.segments for name, data in contents.add(segment)[0].items()}
+    files |= contents.rest("gen-000001")
     fsio.make_folder(index_dir / "gen-000001")
     for name, data in files.items():
         fsio.remove(index_dir / "gen-000001" / name)

@@ -16,7 +16,7 @@ import pytest
 from crash_builder import PlainLoader, write_edition
 from drafts import make_draft
 
-from rag import builder
+from rag import engine
 from rag.builder import build_index
 from rag.retriever import Retriever
 from rag.store import IndexStore, index_store
@@ -34,7 +34,7 @@ def p95_ms(seconds):
 @pytest.mark.timeout(0)
 def test_readers_during_back_to_back_rebuilds(ram_path, fake_embedder, monkeypatch, tally, is_full):
     n_rebuilds, n_queries, n_threads, n_processes = (50, 50_000, 8, 4) if is_full else (5, 300, 2, 1)
-    monkeypatch.setattr(builder, "DocumentLoader", PlainLoader)
+    monkeypatch.setattr(engine, "DocumentLoader", PlainLoader)
     corpus, index_dir, stop_file = ram_path / "corpus", ram_path / "index", ram_path / "stop"
     corpus.mkdir()
     write_edition(corpus, 0)
@@ -181,7 +181,7 @@ def test_a_passage_found_before_a_rebuild_is_opened_as_it_was(ram_path, fake_emb
 
 def test_a_generation_mixed_of_two_is_found_out(ram_path, fake_embedder, monkeypatch):
     """The readers' own check: a store that hands out the documents of one edition and the passages of another."""
-    monkeypatch.setattr(builder, "DocumentLoader", PlainLoader)
+    monkeypatch.setattr(engine, "DocumentLoader", PlainLoader)
     corpus, index_dir = ram_path / "corpus", ram_path / "index"
     corpus.mkdir()
     for edition in (1, 2):

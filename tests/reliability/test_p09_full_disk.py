@@ -17,7 +17,7 @@ import pytest
 from crash_builder import PlainLoader, write_edition
 from drafts import make_draft
 
-from rag import builder
+from rag import engine
 from rag.builder import build_index
 from rag.cli import main
 from rag.errors import RagError
@@ -200,7 +200,7 @@ def test_a_build_is_refused_before_its_work_where_less_than_twice_its_size_is_fr
 ):
     corpus, index_dir = ram_path / "corpus", ram_path / "index"
     make_corpus(corpus, {f"{number}.txt": f"Text {number} is about budgets. " * 40 for number in range(20)})
-    monkeypatch.setattr(builder, "DocumentLoader", PlainLoader)
+    monkeypatch.setattr(engine, "DocumentLoader", PlainLoader)
     build_index(corpus, index_dir, embedder=fake_embedder)
     make_corpus(corpus, {"more.txt": "One more text about channels. " * 40})
     size = sum(path.stat().st_size for path in (index_dir / "gen-000001").iterdir() if path.suffix != ".json")

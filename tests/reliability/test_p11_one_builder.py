@@ -139,8 +139,8 @@ from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from crash_builder import PlainLoader
 from conftest import HashEmbedder
-from rag import builder
-builder.DocumentLoader = PlainLoader
+from rag import builder, engine
+engine.DocumentLoader = PlainLoader
 report = builder.build_index(sys.argv[2], sys.argv[3], embedder=HashEmbedder())
 print(report.generation)
 """

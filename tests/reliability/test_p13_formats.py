@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from crash_builder import PlainLoader
 
-from rag import builder
+from rag import engine
 from rag.builder import build_index
 from rag.cli import main
 from rag.errors import IndexCorruptError, IndexFormatError, IndexNotFoundError, RagError
@@ -74,7 +74,7 @@ def test_a_build_goes_on_from_a_frozen_index_and_embeds_nothing_again(frozen, fa
 @pytest.mark.parametrize("act", [kill, kill_after_half_a_write])
 def test_a_migration_that_is_killed_leaves_the_old_index_or_the_new_one(frozen, fake_embedder, monkeypatch, act, tally):
     """A build is the migration; see docs/reference/index-format.md."""
-    monkeypatch.setattr(builder, "DocumentLoader", PlainLoader)
+    monkeypatch.setattr(engine, "DocumentLoader", PlainLoader)
     index_dir, kept = frozen / "index", frozen / "kept"
     shutil.copytree(index_dir, kept)
     (frozen / "corpus" / "new.txt").write_text("Search engines rank pages.", encoding="utf-8")

@@ -8,11 +8,11 @@ is never negative, and the constant factor (k1 + 1) is left out.
 from __future__ import annotations
 
 import sys
+from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
-from itertools import chain
 
 import numpy as np
 import numpy.typing as npt
@@ -83,15 +83,19 @@ class Bm25Index:
         Raises:
             ValueError: A term is empty or holds a line break, or k1 or b is out of range.
         """
-        lists = list(term_lists)
-        if base is not None:
-            lists = [terms if row < 0 else () for terms, row in zip(lists, base[1].tolist(), strict=True)]
         ids: defaultdict[str, int] = defaultdict()
         ids.default_factory = ids.__len__
-        lengths = np.fromiter(map(len, lists), dtype=np.int64, count=len(lists))
-        owners = np.fromiter(map(ids.__getitem__, chain.from_iterable(lists)), np.int64, count=int(lengths.sum()))
-        width = max(len(lists), 1)
-        keys, counts = np.unique(owners * width + np.repeat(np.arange(len(lists)), lengths), return_counts=True)
+        numbers, sizes = array("q"), array("q")  # no list of terms outlives its row
+        for row, terms in enumerate(term_lists):
+            is_taken = base is not None and base[1][row] >= 0
+            numbers.extend(() if is_taken else map(ids.__getitem__, terms))
+            sizes.append(0 if is_taken else len(terms))
+        if base is not None and len(sizes) != len(base[1]):
+            raise ValueError(f"{len(sizes)} lists of terms for {len(base[1])} rows to take over")
+        owners, lengths = np.array(numbers, dtype=np.int64), np.array(sizes, dtype=np.int64)
+        del numbers
+        width = max(len(lengths), 1)
+        keys, counts = np.unique(owners * width + np.repeat(np.arange(len(lengths)), lengths), return_counts=True)
         if base is not None:
             index, sources = base
             taken = np.flatnonzero(sources >= 0)

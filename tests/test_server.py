@@ -506,3 +506,43 @@ print(len(holder.session_data))
         [sys.executable, "-c", ask], cwd=tmp_path, capture_output=True, text=True, check=True, env=here
     )
     assert int(done.stdout.split()[-1]) <= 129
+
+
+# Sixteen threads that allocate at once; what glibc says of its pools is a <heap> each.
+POOLS = """
+import ctypes, os, sys, threading
+from rag.server.process import bound_memory_pools
+if sys.argv[1] == "bound":
+    bound_memory_pools()
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_void_p
+libc.fdopen.restype = ctypes.c_void_p
+together = threading.Barrier(16)
+def allocate():
+    together.wait()
+    for _ in range(100):
+        libc.malloc(ctypes.c_size_t(1000))
+    together.wait()
+threads = [threading.Thread(target=allocate) for _ in range(16)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+stream = libc.fdopen(1, b"w")
+libc.malloc_info(0, ctypes.c_void_p(stream))
+libc.fflush(ctypes.c_void_p(stream))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pools of glibc")
+@pytest.mark.parametrize("variable", ["", "12"])
+def test_the_threads_of_a_server_share_their_pools_of_memory(variable):
+    def pools(what):
+        environment = {**os.environ, "MALLOC_ARENA_MAX": variable} if variable else dict(os.environ)
+        done = subprocess.run(
+            [sys.executable, "-c", POOLS, what], capture_output=True, text=True, check=True, env=environment
+        )
+        return done.stdout.count("<heap nr=")
+
+    free, bound = pools("free"), pools("bound")
+    if not 2 < free:
+        pytest.skip("another C library, or threads that never met")
+    assert bound == (free if variable else 2)

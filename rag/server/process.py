@@ -30,8 +30,8 @@ logger = logging.getLogger(__name__)
 # took 211 ms at the 95th percentile, and 156 ms with this.
 _SWITCH_S = 0.0005
 
-# glibc gives threads memory pools of their own, up to eight a core, and each keeps what was freed in it: under builds and
-# answers a server grew by 30 MB in four minutes, and by 14 with two pools. M_ARENA_MAX of <malloc.h>.
+# glibc gives threads memory pools of their own, up to eight a core, and each keeps what was freed in it: under builds
+# and answers a server grew by 30 MB in four minutes, and by 14 with two pools. M_ARENA_MAX of <malloc.h>.
 _M_ARENA_MAX, _POOLS = -8, 2
 
 

@@ -92,10 +92,16 @@ class Bm25Index:
             sizes.append(0 if is_taken else len(terms))
         if base is not None and len(sizes) != len(base[1]):
             raise ValueError(f"{len(sizes)} lists of terms for {len(base[1])} rows to take over")
-        owners, lengths = np.array(numbers, dtype=np.int64), np.array(sizes, dtype=np.int64)
-        del numbers
+        lengths = np.array(sizes, dtype=np.int64)
         width = max(len(lengths), 1)
-        keys, counts = np.unique(owners * width + np.repeat(np.arange(len(lengths)), lengths), return_counts=True)
+        keys = np.frombuffer(numbers, dtype=np.int64)  # of a whole segment these are large: changed where they are
+        keys *= width
+        keys += np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
+        keys.sort()
+        firsts = np.flatnonzero(np.diff(keys, prepend=-1))
+        counts = np.diff(firsts, append=len(keys))
+        keys = keys[firsts]
+        del numbers, firsts
         if base is not None:
             index, sources = base
             taken = np.flatnonzero(sources >= 0)
@@ -113,16 +119,21 @@ class Bm25Index:
                 raise ValueError(f"a term must not be empty or hold a line break: {term!r}")
         ranks = np.zeros(len(ids), dtype=np.int64)
         ranks[[ids[term] for term in vocabulary]] = np.arange(len(vocabulary))
-        first_seen, rows = np.divmod(keys, width)
-        keys = ranks[first_seen] * width + rows
+        owners, rows = np.divmod(keys, width)
+        keys = ranks[owners]
+        keys *= width
+        keys += rows
+        del owners, rows
         order = np.argsort(keys)  # by term, then row
-        owners, rows = np.divmod(keys[order], width)
+        keys, counts = keys[order], counts[order].astype(np.int32)
+        del order
+        owners, rows = np.divmod(keys, width)
         offsets = np.searchsorted(owners, np.arange(len(vocabulary) + 1)).astype(np.int64)
         return cls(
             vocabulary,
             offsets,
             rows.astype(np.int32),
-            counts[order].astype(np.int32),
+            counts,
             lengths.astype(np.int32),
             k1=k1,
             b=b,

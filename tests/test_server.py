@@ -546,3 +546,23 @@ def test_the_threads_of_a_server_share_their_pools_of_memory(variable):
     if not 2 < free:
         pytest.skip("another C library, or threads that never met")
     assert bound == (free if variable else 2)
+
+
+REMEMBERED = """
+from conftest import HashEmbedder
+from rag.server import create_app
+app = create_app("index", corpus_dirs=["."], embedder=HashEmbedder())
+(blocks,) = {route.app.blocks for route in app.routes if hasattr(getattr(route, "app", None), "blocks")}
+streams = blocks._queue.pending_messages_per_session
+for number in range(600):
+    streams[str(number)] = None
+print(blocks.state_session_capacity, len(streams), "599" in streams)
+"""
+
+
+def test_what_the_page_remembers_of_its_readers_is_bounded(tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+    done = subprocess.run(
+        [sys.executable, "-c", REMEMBERED], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert done.stdout.split() == ["128", "512", "True"], done.stderr

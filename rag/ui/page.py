@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _STATIC = Path(__file__).parent / "static"
 # What Gradio remembers of an open page, 50 KB each, though ours keeps nothing there: its own bound is 10,000.
 _SESSIONS = 128
+_STREAMS = 512  # pages whose last stream it remembers, 5 KB each: its own bound is 2,000
 _SCRIPTS = ("page.js", "conversation.js", "documents.js", "settings.js", "start.js")  # one program, in this order
 _SCRIPT_WORDS = (  # what the browser says of its own
     "ask_placeholder", "search_conversations", "copied", "kept_full", "no_conversations", "untitled", "rename",
@@ -237,6 +238,7 @@ def mount_ui(app: fastapi.FastAPI, service: Service) -> None:
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
     page = create_ui(service, has_login=getattr(app.state, "has_login", False))
     page.state_session_capacity = _SESSIONS
+    page._queue.pending_messages_per_session.max_size = _STREAMS
     gr.mount_gradio_app(
         app,
         page,

@@ -180,7 +180,7 @@ print(report.documents, report.passages, (after - before) // 1024)
 
 @pytest.mark.timeout(0)
 def test_a_lot_of_text(ram_path, index_dir, tally, is_full):
-    """200 MB in 200 files. A build holds the whole index in memory; how much that is, is a figure of the report."""
+    """200 MB in 200 files. A build holds the documents and one segment of them; how much that is, is a figure."""
     n_files = 200 if is_full else 2
     corpus = ram_path / "corpus"
     corpus.mkdir()
@@ -205,7 +205,7 @@ def test_a_lot_of_text(ram_path, index_dir, tally, is_full):
         tally.figures["passages"] = passages
         tally.figures["memory of a build, bytes a byte of text"] = growth
         why = (
-            f"a build takes {growth} bytes of memory a byte of text, not less than 3: it holds the index until written"
+            f"a build takes {growth} bytes of memory a byte of text, not less than 3: documents and one segment of them"
         )
         tally.case(growth < 3, why)
         if growth >= 3:

@@ -60,7 +60,7 @@ class Drafter:
     ) -> None:
         self._reuse, self._encoder, self._budget, self._engine = reuse, encoder, budget, engine
         self._check_space, self._tell = check_space, tell
-        self._letters_done = self._letters_left = self._n_texts = 0
+        self._letters_done = self._letters_left = 0
         self._told = told
         self.counts: Counter[str] = Counter()
         self.embedded = 0
@@ -103,12 +103,7 @@ class Drafter:
                 continue
             known = [self._reuse.passages(source, document.doc_id) for document, source in batch]
             new = [document for (document, _), taken in zip(batch, known, strict=True) if taken is None]
-            cut, lost = self._engine.cut(
-                new,
-                self._encoder,
-                self._budget,
-                progress=lambda _: self._tell(self._told) if self._told.total else None,
-            )
+            cut, lost = self._engine.cut(new, self._encoder, self._budget, progress=lambda _: self._tell(self._told))
             self.lost |= {new[number].doc_id: reason for number, reason in lost.items()}
             fresh = iter(cut)
             for (document, _), taken in zip(batch, known, strict=True):

@@ -149,6 +149,8 @@ def _is_number_of_another(sentence: str, quote: str, language: str, matcher: Mat
     have the number lack one of these terms: "the battery lasts 9 years", of a battery that lasts 7 and a frame that
     lasts 9.
     """
+    if not _readings(sentence):
+        return False
     claims = [(text, _readings(text)) for text in _CLAIM.split(quote) if text.strip()]
     if sum(bool(readings) for _, readings in claims) < 2:
         return False

@@ -11,7 +11,7 @@ from functools import cached_property
 from itertools import accumulate, chain
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,7 @@ import numpy.typing as npt
 from rag.datatypes import Document, Passage
 from rag.errors import IndexCorruptError
 from rag.store.bm25 import Bm25Index, JoinedBm25
+from rag.store.lines import Rows
 from rag.store.manifest import Manifest, read_checked, read_manifest
 from rag.store.segment import LexicalPart, Segment, SegmentDraft, read_segment
 from rag.store.vectors import EXACT_ROWS, Codes, Part, VectorIndex
@@ -48,7 +49,7 @@ class Draft:
     calibration: Mapping[str, Any] | None = None
 
 
-class Joined(Sequence[Item]):
+class Joined(Rows[Item]):
     """Several sequences as one, none of them copied."""
 
     def __init__(self, parts: Sequence[Sequence[Item]]) -> None:
@@ -58,18 +59,8 @@ class Joined(Sequence[Item]):
     def __len__(self) -> int:
         return self._ends[-1] if self._ends else 0
 
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Item]: ...
-
-    def __getitem__(self, index: int | slice) -> Item | list[Item]:
-        if isinstance(index, slice):
-            return [self[row] for row in range(*index.indices(len(self)))]
-        row = index + len(self) if index < 0 else index
-        if not 0 <= row < len(self):
-            raise IndexError(index)
+    def row(self, row: int) -> Item:
+        """Return the item of the part that has the row."""
         part = bisect_right(self._ends, row)
         return self._parts[part][row - (self._ends[part - 1] if part else 0)]
 

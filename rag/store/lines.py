@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import mmap
+from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, overload
@@ -26,7 +27,33 @@ def map_file(path: Path) -> mmap.mmap:
         return mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
 
 
-class Lines(Sequence[Item]):
+class Rows(Sequence[Item]):
+    """A sequence of which each item is looked up when it is asked for; `row` and ``__len__`` are all it needs."""
+
+    @overload
+    def __getitem__(self, index: int) -> Item: ...
+
+    @overload
+    def __getitem__(self, index: slice) -> list[Item]: ...
+
+    def __getitem__(self, index: int | slice) -> Item | list[Item]:
+        if isinstance(index, slice):
+            return self.rows(range(*index.indices(len(self))))
+        row = index + len(self) if index < 0 else index
+        if not 0 <= row < len(self):
+            raise IndexError(index)
+        return self.row(row)
+
+    @abstractmethod
+    def row(self, row: int) -> Item:
+        """Return the item of a row in [0, len)."""
+
+    def rows(self, rows: range) -> list[Item]:
+        """Return the items of several rows in [0, len)."""
+        return [self.row(row) for row in rows]
+
+
+class Lines(Rows[Item]):
     """What the lines of a file say, each worked out when it is asked for, and every time anew. Safe to share.
 
     Args:
@@ -42,23 +69,13 @@ class Lines(Sequence[Item]):
     def __len__(self) -> int:
         return len(self._ends)
 
-    @overload
-    def __getitem__(self, index: int) -> Item: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Item]: ...
-
-    def __getitem__(self, index: int | slice) -> Item | list[Item]:
-        if isinstance(index, slice):
-            return [self[row] for row in range(*index.indices(len(self)))]
-        row = index + len(self) if index < 0 else index
-        if not 0 <= row < len(self):
-            raise IndexError(index)
+    def row(self, row: int) -> Item:
+        """Return what a line says."""
         start = int(self._ends[row - 1]) + 1 if row else 0
         return self._read(self._data[start : int(self._ends[row])])
 
     def __iter__(self) -> Iterator[Item]:
-        return (self[row] for row in range(len(self)))
+        return (self.row(row) for row in range(len(self)))
 
 
 def arrays_in(data: mmap.mmap) -> dict[str, npt.NDArray[Any]]:

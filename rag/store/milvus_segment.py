@@ -18,7 +18,7 @@ from collections.abc import Callable, ItemsView, Iterator, Mapping, Sequence, Va
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ from safetensors.numpy import save as save_arrays
 from rag.datatypes import Document, Passage
 from rag.errors import IndexCorruptError
 from rag.store.bm25 import Bm25Index, IntArray, inverse_document_frequency
+from rag.store.lines import Rows
 from rag.store.manifest import FileEntry, Manifest
 from rag.store.milvus_client import Milvus
 from rag.store.milvus_statistics import LanguageStatistics, TermStatistics, read_statistics, term_home
@@ -421,7 +422,7 @@ class _Values(ValuesView[Document]):
         return (document for _, document in self._mapping.each())
 
 
-class Passages(Sequence[Passage]):
+class Passages(Rows[Passage]):
     """Passages by row, read when they are asked for."""
 
     def __init__(self, segment: MilvusSegment) -> None:
@@ -430,19 +431,13 @@ class Passages(Sequence[Passage]):
     def __len__(self) -> int:
         return self._segment._manifest.counts["passages"]
 
-    @overload
-    def __getitem__(self, index: int) -> Passage: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> list[Passage]: ...
-
-    def __getitem__(self, index: int | slice) -> Passage | list[Passage]:
-        if isinstance(index, slice):
-            return self._segment.read_passages(range(*index.indices(len(self))))
-        row = index + len(self) if index < 0 else index
-        if not 0 <= row < len(self):
-            raise IndexError(index)
+    def row(self, row: int) -> Passage:
+        """Return the passage of a row."""
         return self._segment.read_passages([row])[0]
+
+    def rows(self, rows: range) -> list[Passage]:
+        """Return the passages of several rows, read at once."""
+        return self._segment.read_passages(rows)
 
     def __iter__(self) -> Iterator[Passage]:
         for start in range(0, len(self), _RANGE):

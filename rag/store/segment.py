@@ -157,8 +157,8 @@ class Segment:
     @cached_property
     def passages_of(self) -> Mapping[str, int]:
         """Return the number of passages of each document."""
-        if self._twin is not None:
-            return self._twin.passages_of
+        if (twin := self._twin) is not None:
+            return twin.passages_of
         if PASSAGES_FILE not in self._data or self._is_read_by_row:
             totals = np.bincount(self.doc_numbers, minlength=len(self.documents)).tolist()
             return dict(zip(self.documents, totals, strict=True))
@@ -179,8 +179,8 @@ class Segment:
     @cached_property
     def documents(self) -> Mapping[str, Document]:
         """Return the documents by doc_id, in its order."""
-        if self._twin is not None:
-            return self._twin.documents
+        if (twin := self._twin) is not None:
+            return twin.documents
         records = self._understood(DOCUMENTS_FILE, _from_jsonl)
         return MappingProxyType({each.doc_id: each for each in self._each(DOCUMENTS_FILE, document_from, records)})
 
@@ -220,8 +220,8 @@ class Segment:
 
     def rows_of(self, inputs: Set[str]) -> dict[str, int]:
         """Return a row for each of some inputs that a passage has."""
-        if self._twin is not None:
-            return self._twin.rows_of(inputs)
+        if (twin := self._twin) is not None:
+            return twin.rows_of(inputs)
         if PASSAGES_FILE in self._data:
             every = _INPUT.findall(self._data[PASSAGES_FILE])  # as above
             wanted = {text.encode("ascii") for text in inputs}

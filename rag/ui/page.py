@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from functools import partial
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -216,6 +217,10 @@ def create_ui(service: Service, *, has_login: bool = False) -> gr.Blocks:
         header.documents(handlers.documents, None, [documents, scope], **hidden)
         header.remove(on_delete, None, [status, documents, scope], **hidden)
         blocks.load(handlers.documents, None, [documents, scope], **hidden)
+    # Gradio works the configuration out anew for each page that is opened, and for each attribute a piece lacks looks
+    # through the whole program: several milliseconds in which nobody else is served, for what never changes.
+    for piece in blocks.blocks.values():
+        piece.get_config = partial(dict, piece.get_config())  # type: ignore[method-assign]
     blocks.queue(max_size=64, default_concurrency_limit=4, api_open=False)
     return blocks
 

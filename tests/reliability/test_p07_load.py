@@ -197,29 +197,39 @@ def test_people_who_chat_upload_and_rebuild_at_once_get_their_answers(address, t
     assert tally.missed[missed:] == []
 
 
-async def _rush(address: str, people: int) -> tuple[int, list[float], list[str]]:
-    """Send questions all at once and leave; return how many were taken, and how soon each refusal came."""
+async def _rush(address: str, people: int) -> tuple[list[float], list[float], list[str]]:
+    """Send questions all at once; return how soon those taken heard of it, how soon each refusal came, what was wrong.
+
+    Nobody leaves before all have heard: who leaves makes room for another.
+    """
+    taken: list[float] = []
     refused: list[float] = []
     wrong: list[str] = []
-    taken = 0
+    have_heard = anyio.Event()
     limits = httpx.Limits(max_connections=people + 10)
     async with httpx.AsyncClient(base_url=address, timeout=60, limits=limits) as client:
         page = PageClient(client)
         await page.open()
 
+        def hear(where: list, what: object) -> None:
+            where.append(what)
+            if len(taken) + len(refused) + len(wrong) == people:
+                have_heard.set()
+
         async def one() -> None:
-            nonlocal taken
             began = time.monotonic()
             try:
                 async for _ in page.ask(QUESTION):
-                    taken += 1
+                    hear(taken, time.monotonic() - began)
+                    await have_heard.wait()
                     return
             except BusyError as error:
-                refused.append(time.monotonic() - began)
                 if "Traceback" in str(error):
-                    wrong.append(str(error))
+                    hear(wrong, str(error))
+                else:
+                    hear(refused, time.monotonic() - began)
             except httpx.HTTPError as error:
-                wrong.append(repr(error))
+                hear(wrong, repr(error))
 
         async with anyio.create_task_group() as tasks:
             for _ in range(people):
@@ -227,12 +237,14 @@ async def _rush(address: str, people: int) -> tuple[int, list[float], list[str]]
     return taken, refused, wrong
 
 
-def test_who_is_too_many_is_told_within_a_second(address, tally):
+def test_who_is_too_many_is_told_within_a_second(address, tally, is_full):
+    """At full marks in a second; else, on a machine of any speed, with those who are taken."""
     missed, people = len(tally.missed), SLOTS + IN_LINE + 40
     taken, refused, wrong = anyio.run(_rush, address, people)
-    tally.case(len(refused) >= 1 and not wrong, f"of {people} nobody was told: {taken} taken, {wrong[:2]}")
+    tally.case(len(refused) >= 1 and not wrong, f"of {people} nobody was told: {len(taken)} taken, {wrong[:2]}")
+    mark = 1.0 if is_full else max(1.0, 1.5 * max(taken))
     for seconds in refused:
-        tally.case(seconds <= 1.0 or os.getloadavg()[0] > 2 * (os.cpu_count() or 1), f"told after {seconds:.1f} s")
+        tally.case(seconds <= mark, f"told after {seconds:.1f} s, not {mark:.1f} s")
     tally.figures["questions at once"] = people
     tally.figures["told that it is too many"] = len(refused)
     tally.figures["latest word of it, s"] = round(max(refused, default=0.0), 2)

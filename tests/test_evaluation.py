@@ -18,7 +18,7 @@ from rag.evaluation import compare, gate_comparison, load_report, parse_gates, r
 from rag.evaluation.evaluate import FORMAT_VERSION, EvalReport, evaluate, evaluate_questions, report_of
 from rag.evaluation.figures import curves, measure, operating_point
 from rag.evaluation.judge import citation_figures, judge, own_words, supports_by
-from rag.evaluation.questions import JudgedQuestion, Place
+from rag.evaluation.questions import JudgedQuestion, Place, parse_question
 
 TEXT = "The market grew. It may reach 5 to 10 billion dollars by 2020. Nobody knows more."
 DOCUMENT = Document("a.md", "A", TEXT, "en", "0")
@@ -32,12 +32,12 @@ QUESTION = JudgedQuestion(
     language="en",
     answerable=True,
     answers=("5 to 10 billion dollars",),
-    place=Place("a.md", START, START + len(EVIDENCE)),
+    places=(Place("a.md", START, START + len(EVIDENCE)),),
     doc_ids=frozenset({"a.md"}),
     doc_language="en",
     kind="plain",
 )
-NOWHERE = replace(QUESTION, id="2", answerable=False, answers=(), place=None, doc_ids=frozenset(), doc_language="none")
+NOWHERE = replace(QUESTION, id="2", answerable=False, answers=(), places=(), doc_ids=frozenset(), doc_language="none")
 
 
 def citation(n, quote, document=DOCUMENT):
@@ -479,7 +479,9 @@ def test_a_wrong_gate_is_said_before_anything_is_asked(capsys):
     [
         ({"answers": "one hour"}, "'answers' is 'one hour'. Make it a list of texts"),
         ({"answers": [5]}, "'answers' is [5]. Make it a list of texts"),
-        ({"also": {"b.md": 1}}, "'also' is {'b.md': 1}. Make it a list of texts"),
+        ({"also": {"b.md": 1}}, "'also' is {'b.md': 1}. Make it a list of doc_ids and of"),
+        ({"also": [{"doc_id": "b.md"}]}, "'also' is [{'doc_id': 'b.md'}]. Make it a list of doc_ids and of"),
+        ({"also": [{"doc_id": "b.md", "evidence": "no"}]}, "the evidence is not in b.md: 'no'"),
         ({"question": " "}, "'question' is ' '. Make it a text"),
         ({"lang": None}, "'lang' is None. Make it a text"),
     ],
@@ -490,6 +492,22 @@ def test_a_field_of_the_wrong_kind_is_named(tmp_path, changes, message):
     path.write_text(json.dumps(record, ensure_ascii=False) + "\n" + json.dumps(record | {"id": "2"} | changes), "utf-8")
     with pytest.raises(RagError, match=re.escape(f"questions.jsonl:2: {message}")):
         evaluate(FakeChatbot(), [path])
+
+
+def test_what_answers_as_well_counts_as_the_first_place_does():
+    record = {"question": QUESTION.question, "lang": "ar", "doc_id": "a.md", "evidence": EVIDENCE}
+    one = parse_question(record, "here", DOCUMENTS)
+    assert (one.pair, one.doc_ids) == ("ar→en", {"a.md"})
+    named = parse_question(record | {"also": ["b.md"]}, "here", DOCUMENTS)
+    assert (named.pair, named.places, named.doc_ids) == ("ar→en", one.places, {"a.md", "b.md"})
+    both = parse_question(record | {"also": [{"doc_id": "b.md", "evidence": "غير معروف"}]}, "here", DOCUMENTS)
+    assert (both.pair, both.doc_ids) == ("ar→ar", {"a.md", "b.md"})
+    arabic = citation(1, "حجم السوق غير معروف.", OTHER)
+    given = answer(Statement(arabic.quote, "quote", (1,)), citations=[arabic])
+    hits = [hit(0, 16, 1), hit(0, 20, 2, "b.md")]
+    found = [row(given, question, hits) for question in (one, named, both)]
+    assert [each["evidence_cited"] for each in found] == [False, False, True]
+    assert [each["rank"] for each in found] == [0, 0, 2]
 
 
 def test_a_missing_file_of_questions_is_one_line(tmp_path):

@@ -116,10 +116,9 @@ def _judged(name: str, turn: JudgedQuestion, answer: Answer, chatbot: Chatbot) -
     hits = chatbot.retriever.search(answer.query, top_k=_DEPTH)
     spans = [(hit.passage.doc_id, hit.passage.start, hit.passage.end) for hit in hits]
     cited = [(citation.doc_id, citation.start, citation.end) for citation in answer.citations]
-    place = turn.place
     return {
-        f"{name}_cited": place is not None and any(place.is_covered_by(*span) for span in cited),
-        f"{name}_retrieved": place is not None and any(place.is_covered_by(*span) for span in spans),
+        f"{name}_cited": any(turn.is_answered_by(*span) for span in cited),
+        f"{name}_retrieved": any(turn.is_answered_by(*span) for span in spans),
         f"{name}_abstained": answer.abstained,
         f"{name}_answer": answer.text,
     }

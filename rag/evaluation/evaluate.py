@@ -2,9 +2,9 @@
 
 Definitions, each an average over all judged questions of its kind (an empty result counts 0):
 
-* ``recall@5``, ``MRR@10``, ``nDCG@10``: of retrieval, a passage being relevant when it covers at least half of the gold
-  evidence or lies within it; the first such passage counts.
-* ``evidence_cited``: answerable questions whose answer cites a quote that covers the gold evidence. A refusal counts 0.
+* ``recall@5``, ``MRR@10``, ``nDCG@10``: of retrieval, a passage being relevant when it covers at least half of a gold
+  place or lies within one; the first such passage counts.
+* ``evidence_cited``: answerable questions whose answer cites a quote that covers a gold place. A refusal counts 0.
 * ``document_cited``: the same, for a quote anywhere in a document that answers.
 * ``citation_recall``, ``citation_precision``: ALCE's (Gao et al. 2023), averaged over the answers given. Recall: the
   share of an answer's statements that are supported by all they cite together. Precision: the share of its citations

@@ -2,14 +2,14 @@
 
 A row is a plain dict, so that a saved report can be read back and compared:
 
-* ``id``, ``question``, ``lang``, ``pair``, ``kind``, ``answerable``: of the question. ``gold`` is
-  ``{"doc_id", "start", "end", "text"}`` or None, ``gold_answers`` the known short answers.
-* ``rank``: 1-based rank of the first hit that covers the gold evidence, 0 if none of the first 10 does.
+* ``id``, ``question``, ``lang``, ``pair``, ``kind``, ``answerable``: of the question. ``gold`` is its first place,
+  ``{"doc_id", "start", "end", "text"}``, or None, ``gold_answers`` the known short answers.
+* ``rank``: 1-based rank of the first hit that covers gold evidence, 0 if none of the first 10 does.
 * ``abstained``, ``confidence``, ``seconds``, ``answer`` (the text), ``short``, ``model``: of the answer.
 * ``citations``: ``{"n", "doc_id", "title", "start", "end", "quote", "is_in_gold_document", "is_gold"}`` each.
 * ``citation_recall``, ``citation_precision``: ALCE's, of this answer; None for a refusal.
-* ``evidence_cited``, ``document_cited``: whether a citation covers the gold evidence, is of a document that answers.
-* ``right_if_answered``: whether the answer given, or for a refusal the one held back, cites the gold evidence.
+* ``evidence_cited``, ``document_cited``: whether a citation covers gold evidence, is of a document that answers.
+* ``right_if_answered``: whether the answer given, or for a refusal the one held back, cites gold evidence.
 * ``answer_found``, ``em``, ``f1``: against the known answers; None where there are none.
 * ``language_right``: whether the answer's own words are in the question's language.
 * ``outcome``: one of `OUTCOMES`.
@@ -34,9 +34,9 @@ Supports = Callable[[str, str, Sequence[Citation]], bool]  # sentence, its langu
 
 # What became of a question, and what it means.
 OUTCOMES = {
-    "right": "the gold evidence is cited",
-    "not cited": "the gold evidence was retrieved, something else was cited",
-    "not retrieved": "the gold evidence is not among the first 10 hits, nor cited",
+    "right": "gold evidence is cited",
+    "not cited": "gold evidence was retrieved, something else was cited",
+    "not retrieved": "gold evidence is not among the first 10 hits, nor cited",
     "wrongly refused": "the documents answer, the chatbot did not",
     "false answer": "the documents do not answer, the chatbot did",
     "rightly refused": "the documents do not answer, and the chatbot said so",
@@ -80,13 +80,13 @@ def judge(
         documents: By doc_id, those of the index.
         supports: Tells whether quotes together support a sentence that a language model wrote.
     """
-    place = question.place
+    place = next(iter(question.places), None)
     is_gold = [_is_gold(question, citation) for citation in answer.citations]
     in_gold = [citation.doc_id in question.doc_ids for citation in answer.citations]
     quotes = " ".join(citation.quote for citation in answer.citations)
     said = answer.short or quotes
     recall, precision = (None, None) if answer.abstained else citation_figures(answer, supports)
-    ranks = (hit.rank for hit in hits if place and place.is_covered_by(hit.passage.doc_id, *_span(hit)))
+    ranks = (hit.rank for hit in hits if question.is_answered_by(hit.passage.doc_id, *_span(hit)))
     row = {
         "id": question.id,
         "question": question.question,
@@ -171,8 +171,7 @@ def _holds(statement: Statement, answer: Answer, quotes: Sequence[Citation], sup
 
 
 def _is_gold(question: JudgedQuestion, citation: Citation) -> bool:
-    place = question.place
-    return place is not None and place.is_covered_by(citation.doc_id, citation.start, citation.end)
+    return question.is_answered_by(citation.doc_id, citation.start, citation.end)
 
 
 def _span(hit: Hit) -> tuple[int, int]:

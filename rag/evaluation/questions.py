@@ -2,9 +2,10 @@
 
 One object a line: ``{"id", "question", "lang", "doc_id"?, "evidence"?, "answers"?, "answerable"?, "also"?, "kind"?}``.
 ``evidence`` is the words of the document that answer; it is found there whatever the white space between its words.
-``also`` lists other documents that answer as well. ``answerable`` is true unless said. A line with ``"review": true``
-waits for a person to complete it and is left out (`rag.evaluation.feedback` makes such lines). Other keys, such as
-``"note"``, are for people.
+``also`` lists what answers as well: other places, each ``{"doc_id", "evidence"}``, as good as the first, and documents
+by their ``doc_id`` alone, whose quotes count as of a right document only. ``answerable`` is true unless said. A line
+with ``"review": true`` waits for a person to complete it and is left out (`rag.evaluation.feedback` makes such lines).
+Other keys, such as ``"note"``, are for people.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from rag.text import fold
 
 logger = logging.getLogger(__name__)
 
+_PLACE = '{"doc_id", "evidence"}'
 _REVIEW = 'Add "doc_id" and "evidence", or "answerable": false, and take "review" out.'
 
 
@@ -46,21 +48,25 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class JudgedQuestion:
-    """A question with its gold place, None when the documents do not answer it, and every document that answers."""
+    """A question with its gold places, none when the documents do not answer it, and every document that answers."""
 
     id: str
     question: str
     language: str
     answerable: bool
     answers: tuple[str, ...]
-    place: Place | None
+    places: tuple[Place, ...]
     doc_ids: frozenset[str]
     doc_language: str
     kind: str
 
+    def is_answered_by(self, doc_id: str, start: int, end: int) -> bool:
+        """Tell whether a span covers one of the gold places."""
+        return any(place.is_covered_by(doc_id, start, end) for place in self.places)
+
     @property
     def pair(self) -> str:
-        """Return ``"ar→en"`` for an Arabic question answered in English; ``"ar→none"`` if unanswerable."""
+        """Return ``"ar→en"`` for an Arabic question answered in English alone; ``"ar→none"`` if unanswerable."""
         return f"{self.language}→{self.doc_language}"
 
 
@@ -123,21 +129,22 @@ def parse_question(record: Any, where: str, documents: Mapping[str, Document]) -
     for name, value in (("question", text), ("lang", language)):
         if not isinstance(value, str) or not value.strip():
             raise RagError(f"{where}: {name!r} is {value!r}. Make it a text.")
-    for name in ("answers", "also"):
-        values = record.get(name) or []
-        if not isinstance(values, list) or not all(isinstance(value, str) and value for value in values):
-            raise RagError(f"{where}: {name!r} is {values!r}. Make it a list of texts.")
+    answers, also = (record.get(name) or [] for name in ("answers", "also"))
+    if not isinstance(answers, list) or not all(isinstance(value, str) and value for value in answers):
+        raise RagError(f"{where}: 'answers' is {answers!r}. Make it a list of texts.")
+    if not isinstance(also, list) or not all(value and isinstance(value, str) or _is_place(value) for value in also):
+        raise RagError(f"{where}: 'also' is {also!r}. Make it a list of doc_ids and of {_PLACE} objects.")
     answerable = bool(record.get("answerable", True))
-    place, doc_ids = None, set(record.get("also") or ())
+    places: list[Place] = []
     if answerable:
-        try:
-            doc_id, evidence = record["doc_id"], record["evidence"]
-        except KeyError as error:
-            raise RagError(
-                f'{where}: an answerable question names {error}. Add it, or say "answerable": false.'
-            ) from error
-        place = _place(doc_id, evidence, where, documents)
-        doc_ids.add(doc_id)
+        for name in ("doc_id", "evidence"):
+            if name not in record:
+                raise RagError(
+                    f'{where}: an answerable question names no {name!r}. Add it, or say "answerable": false.'
+                )
+        others = [(value["doc_id"], value["evidence"]) for value in also if isinstance(value, dict)]
+        places = [_place(*place, where, documents) for place in [(record["doc_id"], record["evidence"]), *others]]
+    doc_ids = {value for value in also if isinstance(value, str)} | {place.doc_id for place in places}
     unknown = sorted(doc_ids - documents.keys())
     if unknown:
         raise RagError(f"{where}: document {unknown[0]!r} is not in the index. Rebuild the index, or correct the line.")
@@ -146,12 +153,21 @@ def parse_question(record: Any, where: str, documents: Mapping[str, Document]) -
         question=text,
         language=language,
         answerable=answerable,
-        answers=tuple(record.get("answers") or ()),
-        place=place,
+        answers=tuple(answers),
+        places=tuple(places),
         doc_ids=frozenset(doc_ids),
-        doc_language=documents[place.doc_id].language if place else "none",
+        doc_language=_language(language, [documents[place.doc_id].language for place in places]),
         kind=str(record.get("kind", "")),
     )
+
+
+def _is_place(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(name), str) for name in ("doc_id", "evidence"))
+
+
+def _language(asked: str, found: Sequence[str]) -> str:
+    """Return the question's language where a place is in it, else that of the first place."""
+    return asked if asked in found else next(iter(found), "none")
 
 
 def _place(doc_id: str, evidence: str, where: str, documents: Mapping[str, Document]) -> Place:

@@ -144,7 +144,7 @@ def test_eval_names_the_conversation_that_is_wrong(run, folder, line, message):
         ("{", "not a question"),
         ('{"id": "1", "question": "q", "lang": "en", "doc_id": "no.md", "evidence": "x"}', "'no.md' is not in the"),
         ('{"id": "1", "question": "q", "lang": "en", "doc_id": "email.md", "evidence": "no"}', "is not in email.md"),
-        ('{"id": "1", "question": "q", "lang": "en"}', "an answerable question names 'doc_id'"),
+        ('{"id": "1", "question": "q", "lang": "en"}', "an answerable question names no 'doc_id'"),
         ("", "no questions in"),
     ],
 )  # fmt: skip

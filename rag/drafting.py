@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from rag import memory
 from rag.chunking import embedder_texts
 from rag.config import ChunkingConfig
 from rag.datatypes import Document, Passage
@@ -82,6 +83,7 @@ class Drafter:
             if own and n_passages + len(one[1]) > SEGMENT_PASSAGES:
                 yield from self._draft(own)
                 own, n_passages = [], 0
+                memory.give_back()
             own.append(one)
             n_passages += len(one[1])
         if own:
@@ -122,6 +124,7 @@ class Drafter:
         self._letters_left -= letters
         self._letters_done += letters
         inputs, matrix, lost = self._embed(passages)
+        memory.give_back()
         if lost:
             self.lost |= lost
             kept = [row for row, passage in enumerate(passages) if passage.doc_id not in lost]

@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 
 _Values = tuple[npt.NDArray[np.integer[Any]], npt.NDArray[np.floating[Any]]]
 
-_SPARSE = 32  # from one row in so many on, it is quicker to look at all rows than to sort those that are meant
 _POWER = 0.5  # weight of a translation = p ** _POWER: what is said once may be meant as well
 _SPELLING = 0.5  # how likely a word found by its sound alone is meant, at best
 
@@ -170,37 +169,37 @@ class LexicalLeg(Lexicon):
                 the query is analysed in the passages' language: names and numbers still match.
         """
         n_rows = self._postings.n_rows
-        parts: list[_Values] = []
+        total, counts = np.zeros(n_rows), np.zeros(n_rows)
         ceiling = 0.0
         for options in self.expand(query, query_language):
-            held = [(*self._postings.postings(term), weight) for term, weight in options.items() if term in self._index]
-            rows, counts = _summed([(rows, weight * occurrences) for rows, occurrences, weight in held], n_rows)
-            idf = inverse_document_frequency(float(np.minimum(counts, 1.0).sum()), n_rows)
-            parts.append((rows, idf * counts / (counts + self._norms[rows])))
+            held = [(*self._postings.postings(term), weight) for term, weight in options.items()]
+            found = _counted([(rows, weight * times) for rows, times, weight in held if len(rows)], counts)
+            idf = inverse_document_frequency(sum(float(np.minimum(own, 1.0).sum()) for _, own in found), n_rows)
+            for rows, own in found:
+                total[rows] += idf * own / (own + self._norms[rows])
             ceiling += idf
-        return LexicalScores(*_summed(parts, n_rows), n_rows, ceiling)
+        reached = np.flatnonzero(total)
+        return LexicalScores(reached, total[reached], n_rows, ceiling)
 
 
-def _summed(parts: Sequence[_Values], n_rows: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the rows of several lists, each once and increasing, and the sum of their values, in the lists' order.
+def _counted(parts: list[_Values], scratch: npt.NDArray[np.float64]) -> list[_Values]:
+    """Return the rows of several lists, each once, with the sum of their values, all above 0.
 
     Args:
         parts: ``(rows, values)``, no row twice in one list, all values above 0.
-        n_rows: Rows there are.
+        scratch: A zero for each row there is, and again in the end.
     """
-    if not parts:
-        return np.zeros(0, np.int64), np.zeros(0)
-    if len(parts) == 1:
-        return parts[0][0].astype(np.int64), parts[0][1].astype(np.float64)
-    if sum(len(rows) for rows, _ in parts) < n_rows // _SPARSE:
-        found, places = np.unique(np.concatenate([rows for rows, _ in parts]), return_inverse=True)
-        weights = np.concatenate([values for _, values in parts])
-        return found.astype(np.int64), np.bincount(places, weights=weights).astype(np.float64)
-    total = np.zeros(n_rows)
+    if len(parts) < 2:
+        return parts
     for rows, values in parts:
-        total[rows] += values
-    found = np.flatnonzero(total)
-    return found, total[found]
+        scratch[rows] += values
+    found: list[_Values] = []
+    for rows, _ in parts:
+        own = scratch[rows]
+        scratch[rows] = 0.0
+        is_first = own > 0.0
+        found.append((rows[is_first], own[is_first]))
+    return found
 
 
 _SOUNDS: WeakKeyDictionary[Vocabulary, Transliterator] = WeakKeyDictionary()

@@ -259,7 +259,7 @@ def test_a_whole_file_of_another_generation_is_found_out(store, draft, fake_embe
 @pytest.mark.parametrize("file_name", ["passages.jsonl", "documents.jsonl", "vectors.faiss", "bm25-en.safetensors"])
 def test_a_file_that_passes_its_checksum_but_makes_no_sense_is_an_error_too(store, draft, file_name, monkeypatch):
     to_files = SegmentDraft.to_files
-    monkeypatch.setattr(SegmentDraft, "to_files", lambda self: to_files(self) | {file_name: b'{"some": "thing"}\n'})
+    monkeypatch.setattr(SegmentDraft, "to_files", lambda self: to_files(self) | {file_name: lambda: b'{"some": 1}\n'})
     write(store, draft)
     with pytest.raises(IndexFormatError, match=f"{file_name} cannot be understood.*rag build"):
         store.open_current()

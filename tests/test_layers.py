@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent
 
 # Top row first. A package counts as one member with all its modules, which may know each other.
 ROWS = (
-    ("errors", "datatypes", "config"),
+    ("errors", "datatypes", "config", "memory"),
     ("text", "bert"),
     ("metrics", "loaders", "chunking", "embedder", "reader", "generators", "store", "dictionary", "fusion"),
     ("lexical", "web", "engine"),

@@ -511,9 +511,9 @@ print(len(holder.session_data))
 # Sixteen threads that allocate at once; what glibc says of its pools is a <heap> each.
 POOLS = """
 import ctypes, os, sys, threading
-from rag.server.process import bound_memory_pools
+from rag.memory import bound_pools
 if sys.argv[1] == "bound":
-    bound_memory_pools()
+    bound_pools()
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
 libc.fdopen.restype = ctypes.c_void_p

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import logging
 import os
 import socket
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import uvicorn
 
+from rag import memory
 from rag.embedder import Embedder
 from rag.errors import IndexNotFoundError, ServerError
 from rag.server.access import log_requests
@@ -29,20 +28,6 @@ logger = logging.getLogger(__name__)
 # for it after each step, while a build runs: 16 people, 50,000 passages and builds without pause on two cores, a search
 # took 211 ms at the 95th percentile, and 156 ms with this.
 _SWITCH_S = 0.0005
-
-# glibc gives threads memory pools of their own, up to eight a core, and each keeps what was freed in it: under builds
-# and answers a server grew by 30 MB in four minutes, and by 14 with two pools. M_ARENA_MAX of <malloc.h>.
-_M_ARENA_MAX, _POOLS = -8, 2
-
-
-def bound_memory_pools() -> None:
-    """Have the threads of this process share a few pools of memory, where the C library is glibc.
-
-    The environment variable ``MALLOC_ARENA_MAX`` goes first, where it is set.
-    """
-    if sys.platform == "linux" and "MALLOC_ARENA_MAX" not in os.environ:
-        with suppress(AttributeError, OSError):
-            ctypes.CDLL(None).mallopt(_M_ARENA_MAX, _POOLS)
 
 
 def open_port(host: str, port: int) -> socket.socket:
@@ -146,7 +131,7 @@ def serve(
             question_timeout_s=question_timeout_s,
         )
         log_requests()
-        bound_memory_pools()
+        memory.bound_pools()
         sys.setswitchinterval(_SWITCH_S)
         try:
             service.warm_up()

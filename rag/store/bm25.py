@@ -8,17 +8,20 @@ is never negative, and the constant factor (k1 + 1) is left out.
 from __future__ import annotations
 
 import sys
-from array import array
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
+from itertools import chain, islice
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 K1 = 1.2
 B = 0.75
+
+_BLOCK_ROWS = 1_024  # whose terms a build holds at once
 
 IntArray = npt.NDArray[np.int64]
 
@@ -85,59 +88,34 @@ class Bm25Index:
         """
         ids: defaultdict[str, int] = defaultdict()
         ids.default_factory = ids.__len__
-        numbers, sizes = array("q"), array("q")  # no list of terms outlives its row
-        for row, terms in enumerate(term_lists):
-            is_taken = base is not None and base[1][row] >= 0
-            numbers.extend(() if is_taken else map(ids.__getitem__, terms))
-            sizes.append(0 if is_taken else len(terms))
-        if base is not None and len(sizes) != len(base[1]):
-            raise ValueError(f"{len(sizes)} lists of terms for {len(base[1])} rows to take over")
-        lengths = np.array(sizes, dtype=np.int64)
-        width = max(len(lengths), 1)
-        keys = np.frombuffer(numbers, dtype=np.int64)  # of a whole segment these are large: changed where they are
-        keys *= width
-        keys += np.repeat(np.arange(len(lengths), dtype=np.int32), lengths)
-        keys.sort()
-        firsts = np.flatnonzero(np.diff(keys, prepend=-1))
-        counts = np.diff(firsts, append=len(keys))
-        keys = keys[firsts]
-        del numbers, firsts
-        if base is not None:
-            index, sources = base
-            taken = np.flatnonzero(sources >= 0)
-            places, old_owners, old_counts = index._postings_of(sources[taken])
-            old_terms = index.terms
-            new_ids = np.zeros(len(old_terms), dtype=np.int64)
-            used = np.flatnonzero(np.bincount(old_owners, minlength=len(old_terms)))
-            new_ids[used] = [ids[old_terms[owner]] for owner in used.tolist()]
-            keys = np.concatenate([keys, new_ids[old_owners] * width + taken[places]])  # other rows: no key twice
-            counts = np.concatenate([counts, old_counts])
-            lengths[taken] = index.lengths[sources[taken]]
+        taken = _taken_over(*base, ids) if base is not None else None
+        blocks: list[_Block] = []
+        lengths = [np.zeros(0, dtype=np.int32)]
+        n_rows = 0
+        remaining = iter(term_lists)
+        while lists := list(islice(remaining, _BLOCK_ROWS)):
+            if base is not None:
+                sources = base[1][n_rows : n_rows + len(lists)].tolist()
+                if len(sources) < len(lists):
+                    raise ValueError(
+                        f"{n_rows + len(lists)} lists of terms or more for {len(base[1])} rows to take over"
+                    )
+                lists = [terms if source < 0 else () for terms, source in zip(lists, sources, strict=True)]
+            lengths.append(np.array([len(terms) for terms in lists], dtype=np.int32))
+            blocks.append(_block(lists, n_rows, ids, taken))
+            n_rows += len(lists)
         vocabulary = sorted(ids)
         for term in vocabulary:
             if not term or "\n" in term:
                 raise ValueError(f"a term must not be empty or hold a line break: {term!r}")
-        ranks = np.zeros(len(ids), dtype=np.int64)
-        ranks[[ids[term] for term in vocabulary]] = np.arange(len(vocabulary))
-        owners, rows = np.divmod(keys, width)
-        keys = ranks[owners]
-        keys *= width
-        keys += rows
-        del owners, rows
-        order = np.argsort(keys)  # by term, then row
-        keys, counts = keys[order], counts[order].astype(np.int32)
-        del order
-        owners, rows = np.divmod(keys, width)
-        offsets = np.searchsorted(owners, np.arange(len(vocabulary) + 1)).astype(np.int64)
-        return cls(
-            vocabulary,
-            offsets,
-            rows.astype(np.int32),
-            counts,
-            lengths.astype(np.int32),
-            k1=k1,
-            b=b,
-        )
+        every_length = np.concatenate(lengths)
+        if base is not None:
+            index, sources = base
+            if n_rows != len(sources):
+                raise ValueError(f"{n_rows} lists of terms for {len(sources)} rows to take over")
+            every_length[sources >= 0] = index.lengths[sources[sources >= 0]]
+        order = np.array([ids[term] for term in vocabulary], dtype=np.int64)
+        return cls(vocabulary, *_joined(blocks, order), every_length, k1=k1, b=b)
 
     def _postings_of(self, rows: IntArray) -> tuple[IntArray, IntArray, IntArray]:
         """Return ``(places, term ids, counts)`` of every posting of the given rows; ``rows[place]`` owns each."""
@@ -304,6 +282,63 @@ class JoinedBm25:
             found.append((here[places], renamed[owners], counts))
         places, owners, counts = (np.concatenate(each) for each in zip(*found, strict=True))
         return places, owners, counts
+
+
+class _Block(NamedTuple):
+    """Postings of some neighbouring rows, by term and then row: the number of the term, the row, how often."""
+
+    owners: npt.NDArray[Any]
+    rows: npt.NDArray[Any]
+    counts: npt.NDArray[Any]
+
+
+def _taken_over(index: Bm25Index | JoinedBm25, sources: IntArray, ids: Mapping[str, int]) -> _Block:
+    """Return the postings of rows that are taken over, by row, their terms numbered by ``ids``, which grows."""
+    taken = np.flatnonzero(sources >= 0)
+    places, owners, counts = index._postings_of(sources[taken])
+    terms = index.terms
+    numbers = np.zeros(len(terms), dtype=np.int64)
+    used = np.flatnonzero(np.bincount(owners, minlength=len(terms)))
+    numbers[used] = [ids[terms[owner]] for owner in used.tolist()]
+    return _Block(numbers[owners], taken[places], counts)
+
+
+def _block(lists: Sequence[Sequence[str]], start: int, ids: Mapping[str, int], taken: _Block | None) -> _Block:
+    """Return the postings of the rows from ``start`` on: of lists of terms, and of the rows that are taken over."""
+    own_rows = np.repeat(np.arange(len(lists)), [len(terms) for terms in lists])
+    numbers = np.fromiter(map(ids.__getitem__, chain.from_iterable(lists)), dtype=np.int64, count=len(own_rows))
+    keys, counts = np.unique(numbers * _BLOCK_ROWS + own_rows, return_counts=True)
+    if taken is not None:
+        here = slice(*np.searchsorted(taken.rows, [start, start + len(lists)]))
+        keys = np.concatenate([keys, taken.owners[here] * _BLOCK_ROWS + taken.rows[here] - start])  # no key twice
+        by_key = np.argsort(keys)
+        keys, counts = keys[by_key], np.concatenate([counts, taken.counts[here]])[by_key]
+    owners, rows = np.divmod(keys, _BLOCK_ROWS)
+    return _Block(*(each.astype(np.int32) for each in (owners, rows + start, counts)))
+
+
+def _joined(blocks: list[_Block], order: IntArray) -> tuple[IntArray, npt.NDArray[np.int32], npt.NDArray[np.int32]]:
+    """Return offsets, rows and counts of all blocks, which are emptied.
+
+    Args:
+        blocks: Each with higher rows than the one before.
+        order: The numbers of the terms, in the order of the vocabulary.
+    """
+    frequencies = np.zeros(len(order), dtype=np.int64)
+    for block in blocks:
+        frequencies += np.bincount(block.owners, minlength=len(order))
+    offsets = np.concatenate([[0], np.cumsum(frequencies[order])])
+    following = np.empty(len(order), dtype=np.int64)  # where the next posting of a term belongs
+    following[order] = offsets[:-1]
+    rows, counts = (np.empty(offsets[-1], dtype=np.int32) for _ in range(2))
+    while blocks:
+        block = blocks.pop(0)
+        firsts = np.flatnonzero(np.diff(block.owners, prepend=-1))
+        sizes = np.diff(firsts, append=len(block.owners))
+        places = following[block.owners] + np.arange(len(block.owners)) - np.repeat(firsts, sizes)
+        rows[places], counts[places] = block.rows, block.counts
+        following[block.owners[firsts]] += sizes
+    return offsets, rows, counts
 
 
 def inverse_document_frequency(frequency: float, n_rows: int) -> float:

@@ -209,24 +209,22 @@ class IndexStore:
                 fsio.make_folder(temporary)
             for segment in draft.segments:
                 files, taken = contents.add(segment)
-                with self._writing(sum(map(len, files.values())) + _FOLDER_OVERHEAD_BYTES):
+                with self._writing(_FOLDER_OVERHEAD_BYTES):
                     for file_name, source in taken.items():
                         fsio.link_file(source, temporary / file_name)
-                    self._write(temporary, files, contents.written, others, progress)
-                contents.written += len(files)
+                self._write(temporary, contents, files, others, progress)
                 del segment, files
-            files = contents.rest(name)
-            with self._writing(sum(map(len, files.values()))):
-                self._write(temporary, files, contents.written, 0, progress)
+            self._write(temporary, contents, contents.rest(), 1, progress)
+            self._write(temporary, contents, {MANIFEST_FILE: lambda: contents.manifest(name).to_bytes()}, 0, progress)
+            with self._writing(0):
                 fsio.sync_folder(temporary)
                 fsio.rename_folder(temporary, target)
                 fsio.replace_file(self.index_dir / CURRENT_FILE, f"{name}\n".encode("ascii"))
         except BaseException:
             self._discard(temporary, target)
             raise
-        total = contents.written + others
         if progress is not None:
-            progress(total, total, name)
+            progress(contents.written, contents.written, name)
         self._collect(name, former)
         return name
 
@@ -387,18 +385,23 @@ class IndexStore:
         except OSError as error:
             raise fsio.write_error(error, self.index_dir, needed=needed) from error
 
-    @staticmethod
     def _write(
+        self,
         folder: Path,
-        files: Mapping[str, bytes],
-        n_before: int,
+        contents: _Contents,
+        files: Mapping[str, Callable[[], bytes]],
         n_after: int,
         progress: Callable[[int, int, str], None] | None,
     ) -> None:
-        for done, (file_name, data) in enumerate(files.items(), n_before):
+        n_before = contents.written
+        for file_name, make in files.items():
             if progress is not None:
-                progress(done, n_before + len(files) + n_after, file_name)
-            fsio.write_new_file(folder / file_name, data)
+                progress(contents.written, n_before + len(files) + n_after, file_name)
+            data = make()
+            with self._writing(len(data)):
+                fsio.write_new_file(folder / file_name, data)
+            contents.enter(file_name, data)
+            del data
 
     def _discard(self, temporary: Path, target: Path) -> None:
         """Remove an unfinished generation, unless it went live before the failure."""
@@ -451,8 +454,8 @@ class _Contents:
         self._has_new = False
         self.written = 0
 
-    def add(self, segment: SegmentDraft | Segment) -> tuple[dict[str, bytes], dict[str, Path]]:
-        """Count a segment in; return its files by name: what to write, or what to take over from where."""
+    def add(self, segment: SegmentDraft | Segment) -> tuple[dict[str, Callable[[], bytes]], dict[str, Path]]:
+        """Count a segment in; return its files by name: what makes those to write, or what to take over from where."""
         start = prefix(self._n_segments)
         self._n_segments += 1
         self._languages.update(segment.languages)
@@ -463,22 +466,22 @@ class _Contents:
         if isinstance(segment, Segment):
             self._files |= {f"{start}{name}": entry for name, entry in segment.files.items()}
             return {}, {f"{start}{name}": segment.path(name) for name in segment.files}
-        files = {f"{start}{name}": data for name, data in segment.to_files().items()}
-        self._enter(files)
-        return files, {}
+        return {f"{start}{name}": make for name, make in segment.to_files().items()}, {}
 
-    def rest(self, name: str) -> dict[str, bytes]:
-        """Return the files that belong to no segment, the manifest last."""
-        files: dict[str, bytes] = {}
-        if self._draft.calibration is not None:
-            files[CALIBRATION_FILE] = json.dumps(dict(self._draft.calibration), indent=2).encode("utf-8")
-        self._enter(files)
-        return files | {MANIFEST_FILE: self._manifest(name).to_bytes()}
+    def rest(self) -> dict[str, Callable[[], bytes]]:
+        """Return the files that belong to no segment, without the manifest."""
+        calibration = self._draft.calibration
+        if calibration is None:
+            return {}
+        return {CALIBRATION_FILE: lambda: json.dumps(dict(calibration), indent=2).encode("utf-8")}
 
-    def _enter(self, files: Mapping[str, bytes]) -> None:
-        self._files |= {name: FileEntry(len(data), fsio.sha256_hex(data)) for name, data in files.items()}
+    def enter(self, name: str, data: bytes) -> None:
+        """Take down a file that was written."""
+        self._files[name] = FileEntry(len(data), fsio.sha256_hex(data))
+        self.written += 1
 
-    def _manifest(self, name: str) -> Manifest:
+    def manifest(self, name: str) -> Manifest:
+        """Return the manifest of a generation of that name; every other file is written."""
         draft = self._draft
         return Manifest(
             generation=name,

@@ -6,13 +6,14 @@ other segments become files of the new generation by a link. ``index/README.md``
 
 from __future__ import annotations
 
+import io
 import json
 import mmap
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -80,8 +81,8 @@ class SegmentDraft:
         """Return the number of passages by language."""
         return {language: len(rows) for language, (_, rows) in self.bm25.items()}
 
-    def to_files(self) -> dict[str, bytes]:
-        """Return the bytes of every file, by name without the segment's prefix.
+    def to_files(self) -> dict[str, Callable[[], bytes]]:
+        """Return what makes the bytes of every file, by name without the segment's prefix: one in memory at a time.
 
         Raises:
             ValueError: The parts do not belong together, for instance a passage whose text is not
@@ -100,17 +101,17 @@ class SegmentDraft:
         for passage in self.passages:
             if not passage.text or documents[passage.doc_id].text[passage.start : passage.end] != passage.text:
                 raise ValueError(f"passage {passage.passage_id} is not a slice of its document")
-        files = {
-            VECTORS_FILE: self.vectors.to_bytes(),
-            PASSAGES_FILE: _to_jsonl(map(passage_record, self.passages, self.inputs)),
-            DOCUMENTS_FILE: _to_jsonl(map(document_record, self.documents)),
+        files: dict[str, Callable[[], bytes]] = {
+            VECTORS_FILE: self.vectors.to_bytes,
+            PASSAGES_FILE: lambda: _to_jsonl(map(passage_record, self.passages, self.inputs)),
+            DOCUMENTS_FILE: lambda: _to_jsonl(map(document_record, self.documents)),
         }
         for language, (index, rows) in sorted(self.bm25.items()):
             if not _LANGUAGE.fullmatch(language):
                 raise ValueError(f"{language!r} is no language code")
             if len(rows) != index.n_rows:
                 raise ValueError(f"{len(rows)} passages for {index.n_rows} rows of BM25 in {language!r}")
-            files[bm25_file(language)] = save_arrays({**index.to_arrays(), "passages": rows})
+            files[bm25_file(language)] = partial(_lexical_bytes, index, rows)
         return files
 
 
@@ -347,6 +348,10 @@ def _lexical(data: bytes | mmap.mmap) -> LexicalPart:
     return Bm25Index.from_arrays(arrays), arrays["passages"]
 
 
+def _lexical_bytes(index: Bm25Index, rows: npt.NDArray[np.int64]) -> bytes:
+    return save_arrays({**index.to_arrays(), "passages": rows})
+
+
 def document_record(document: Document) -> dict[str, Any]:
     """Return the line of ``documents.jsonl`` of a document; ValueError where a heading is no slice of its text."""
     for heading in document.headings:
@@ -413,7 +418,9 @@ def _passage(record: dict[str, Any], documents: Mapping[str, Document]) -> Passa
 
 
 def _to_jsonl(records: Iterator[dict[str, Any]]) -> bytes:
-    return b"".join(map(to_line, records))
+    data = io.BytesIO()  # to join the lines would hold them twice
+    data.writelines(map(to_line, records))
+    return data.getvalue()
 
 
 def to_line(record: dict[str, Any]) -> bytes:

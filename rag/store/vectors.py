@@ -219,13 +219,13 @@ class Codes:
     def __len__(self) -> int:
         return int(self._codes.ntotal)
 
-    def nearest(self, query: npt.NDArray[np.float32], top: int) -> npt.NDArray[np.int64]:
-        """Return about the ``top`` nearest positions, or all, in no order."""
-        if top >= len(self):
-            return np.arange(len(self), dtype=np.int64)
-        _, found = self._codes.search(np.ascontiguousarray(query[None], dtype=np.float32), top)
-        positions: npt.NDArray[np.int64] = found[0]
-        return positions[positions >= 0]
+    def nearest(
+        self, query: npt.NDArray[np.float32], top: int
+    ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+        """Return about the ``top`` nearest positions, at most all, and what their cosines are about."""
+        cosines, found = self._codes.search(np.ascontiguousarray(query[None], dtype=np.float32), min(top, len(self)))
+        is_found = found[0] >= 0
+        return found[0][is_found], cosines[0][is_found]
 
 
 class Part:
@@ -278,28 +278,36 @@ class Part:
         Returns:
             Their positions, best first; equal cosines keep their order.
         """
-        looked_at = [np.flatnonzero(eligible & self._plain)]
+        wanted = _REFINED * top
+        exact, likely, guesses = [np.flatnonzero(eligible & self._plain)], [_NO_ROWS], [_NO_GUESSES]
         for start, codes in self._coded:
             own = eligible[start : start + len(codes)]
-            looked_at.append(start + _likely(codes, query, own, _REFINED * top))
-        positions = np.concatenate(looked_at)
+            if np.count_nonzero(own) <= max(EXACT_ROWS, wanted):
+                exact.append(start + np.flatnonzero(own))
+                continue
+            found, about = _likely(codes, query, own, wanted)
+            likely.append(start + found)
+            guesses.append(about)
+        best = np.argsort(-np.concatenate(guesses), kind="stable")[:wanted]  # of all the codes together
+        positions = np.sort(np.concatenate([*exact, np.concatenate(likely)[best]]))
         cosines = self.cosines(query, positions)
         return positions[np.argsort(-cosines, kind="stable")[:top]]
 
 
+_NO_ROWS = np.zeros(0, dtype=np.int64)
+_NO_GUESSES = np.zeros(0, dtype=np.float32)
+
+
 def _likely(
     codes: Codes, query: npt.NDArray[np.float32], eligible: npt.NDArray[np.bool_], wanted: int
-) -> npt.NDArray[np.int64]:
-    """Return eligible positions, ``wanted`` or more where there are so many, the likeliest among them; increasing."""
-    n_eligible = int(np.count_nonzero(eligible))
-    if n_eligible <= max(EXACT_ROWS, wanted):
-        return np.flatnonzero(eligible)
-    fetched = wanted
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float32]]:
+    """Return ``wanted`` eligible positions or more, the likeliest by their codes, and what their cosines are about."""
+    fetched, n_eligible = wanted, int(np.count_nonzero(eligible))
     while True:
         # As many more as the filter leaves out on the whole; where it leaves out the nearest, more again.
         fetched = min(len(codes), -(-fetched * len(codes) // n_eligible))
-        found = codes.nearest(query, fetched)
-        found = found[eligible[found]]
-        if len(found) >= wanted or fetched == len(codes):
-            return np.sort(found)
+        found, about = codes.nearest(query, fetched)
+        passes = eligible[found]
+        if np.count_nonzero(passes) >= wanted or fetched == len(codes):
+            return found[passes], about[passes]
         fetched *= 4

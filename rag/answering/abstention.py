@@ -10,9 +10,11 @@ from collections.abc import Sequence
 
 from rag.answering.evidence import Candidate, TermMatcher
 from rag.answering.model import UNIT_FEATURES
-from rag.answering.question import Question
+from rag.answering.question import Question, QuestionKind
 from rag.text import terms
 
+_BEST = 4  # as many as an answer quotes, about
+_KIND = UNIT_FEATURES.index("kind")
 _SUPPORT = UNIT_FEATURES.index("support")
 
 
@@ -36,6 +38,15 @@ def answerability_features(
         math.log(score / (1 - score)),
         max(candidate.features[_SUPPORT] for candidate in candidates),
         matcher.coverage(around, passage.language),
+        float(matcher.lacks_particular(around, passage.language)),
+        float(_lacks_figure(question, candidates)),
         float(passage.language != question.language),
         float(question.language == "ar"),
     )
+
+
+def _lacks_figure(question: Question, candidates: Sequence[Candidate]) -> bool:
+    """Tell whether a question after a quantity or a time meets no candidate, of the best, that has one."""
+    if question.kind not in (QuestionKind.QUANTITY, QuestionKind.TIME):
+        return False
+    return not any(candidate.features[_KIND] for candidate in candidates[:_BEST])

@@ -11,14 +11,17 @@ import dataclasses
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from rag.answering.model import Logistic
+from rag.answering.particulars import particulars
 from rag.answering.question import Question, QuestionKind
 from rag.answering.quotes import Unit, UnitKind, units_of
 from rag.datatypes import Document, Hit, Passage
 from rag.reader import AnswerSpan, CosineScorer, Reader
 from rag.text import content_terms, fold_text, terms
 
+_NOWHERE = "\x00"  # a term that no passage has
 _NAMES_SIDE = 0.6  # share of a side's terms that names it
 _MAX_SCORED = 32  # units whose cosine is taken: about 0.3 s on two cores
 
@@ -81,6 +84,7 @@ class TermMatcher:
     """
 
     def __init__(self, question: Question, idf: Idf, translate: Translate) -> None:
+        self._text = question.text
         self._terms = list(dict.fromkeys(content_terms(question.text, question.language)))
         self._language = question.language
         self._idf = idf
@@ -113,6 +117,28 @@ class TermMatcher:
         if not total:
             return 0.0
         return sum(weight * self._credit(matches, found) for weight, matches in prepared) / total
+
+    def lacks_particular(self, found: set[str], language: str) -> bool:
+        """Tell whether a particular of the question (`rag.answering.particulars`) is not among the terms of a text."""
+        return any(
+            not any(self._credit(self._matches(term, language), found) for term in particular)
+            for particular in self._particulars
+        )
+
+    @cached_property
+    def _particulars(self) -> list[tuple[str, ...]]:
+        return particulars(self._text, self._language, self._is_known)
+
+    def _is_known(self, term: str) -> bool:
+        other = "en" if self._language == "ar" else "ar"
+        is_held = self._idf(term, self._language) < self._idf(_NOWHERE, self._language)
+        return is_held or bool(self._translate(term, self._language, other))
+
+    def _matches(self, term: str, language: str) -> dict[str, float]:
+        """Return what stands for a term in a language, itself included."""
+        if language == self._language:
+            return {term: 1.0}
+        return {term: 1.0, **dict(self._translate(term, self._language, language))}
 
     def mentions(self, side: str, text: str, passage: Passage) -> bool:
         """Tell whether a text of a passage, or what it stands under, names one side of a comparison."""

@@ -11,7 +11,7 @@ from pathlib import Path
 UNIT_FEATURES = (
     "cosine", "support", "span", "coverage", "passage_score", "kind", "is_question", "is_short", "is_item",
 )  # fmt: skip
-ANSWER_FEATURES = ("unit", "support", "coverage", "is_cross", "is_arabic")
+ANSWER_FEATURES = ("unit", "support", "coverage", "lacks_particular", "lacks_figure", "is_cross", "is_arabic")
 
 MODEL_FILE = Path(__file__).parent.parent / "models" / "answering.json"
 

@@ -62,8 +62,10 @@ _KINDS: tuple[tuple[QuestionKind, re.Pattern[str]], ...] = (
         _pattern(
             r"(?:^|\s)[وفب]?كم\b",
             r"(?:^|\s)(?:ب?كام|قد ايه|اد ايه|قديش|اديش|قديه|شقد|اشحال|شحال)\b",
-            r"\b(?:ما|ايه|شو|وش|شنو)\b.{0,12}\b(?:نسبه|حجم|عدد|قيمه|مبلغ|سعر|معدل)\b",
+            r"\b(?:ما|ايه|شو|وش|شنو)\b.{0,12}\b(?:نسبه|حجم|عدد|قيمه|مبلغ|سعر|معدل|متوسط|راتب|اجره|رسوم|ثمن)\b",
             r"\bhow (?:many|much|big|large|often|long|old|far)\b",
+            r"\b(?:what is|what was|what's) the (?:average|typical|usual|median|total|minimum|maximum|monthly) .*"
+            r"\b(?:rate|cost|price|salary|wage|fee|income|number|share|size|revenue|length|duration)\b",
             r"\bwhat (?:percentage|percent|share|proportion|number|size|amount|fraction|portion)\b",
         ),
     ),

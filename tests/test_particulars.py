@@ -1,0 +1,88 @@
+"""What a question is about in particular, and that a text about another particular does not answer it."""
+
+import pytest
+
+from rag.answering.abstention import answerability_features
+from rag.answering.evidence import Candidate, TermMatcher
+from rag.answering.model import ANSWER_FEATURES, UNIT_FEATURES
+from rag.answering.particulars import particulars
+from rag.answering.question import understand
+from rag.answering.quotes import Unit, UnitKind
+from rag.datatypes import Hit, Passage
+from rag.text import detect_language, fold_text
+from rag.text.places import place_at
+
+UNHEARD_OF = {"سناب", "شوبيفا", "نكتب"}
+
+
+@pytest.mark.parametrize(
+    ("question", "found"),
+    [
+        ("كم يبلغ راتب المسوّق الرقمي في دبي؟", [("دب",)]),
+        ("ما عقوبة الاحتيال في القانون الأردني؟", [("اردن",)]),
+        ("كم تبلغ الرسوم في الإمارات العربية المتحدة؟", [("امار", "عرب", "متحد")]),
+        ("كم وصل حجم السوق عام ٢٠٢٤؟", [("2024",)]),
+        ("كيف أعلن على سناب شات؟", [("سناب",)]),
+        ("متى تأسست Clever Real Estate؟", [("clever", "real", "estat")]),
+        ("كيف نكتب خطة السنة المالية؟", []),  # a verb; and "financial" is no Mali
+        ("ما فائدة SEO و ROI؟", []),
+        ("How many monthly users does TikTok have?", [("tiktok",)]),
+        ("what is the fee in egypt in 2023?", [("egypt",), ("2023",)]),
+        ("Does Saudi Arabia tax it? Money is tight. What now?", [("saudi", "arabia")]),
+        ("What Is The Most Common Mistake Of Shops?", []),
+        ("How many of the 50 steps matter?", []),
+    ],
+)
+def test_years_places_and_names_are_particulars(question, found):
+    language = detect_language(question)
+    assert particulars(question, language, lambda term: term not in UNHEARD_OF) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "at", "n"),
+    [
+        ("التسويق في الأردن", 2, 1),
+        ("شركات مصرية ناشئة", 1, 1),
+        ("وبالسعودية أيضا", 0, 1),
+        ("in the united arab emirates", 2, 3),
+        ("الميزانية المالية", 1, 0),  # not Mali
+        ("الرياضة والصحة", 0, 0),  # not Riyadh
+        ("jordan", 0, 1),
+    ],
+)
+def test_a_place_is_found_with_what_arabic_writes_onto_it(text, at, n):
+    assert place_at(fold_text(text).split(), at) == n
+
+
+def features(question: str, text: str, kind: float = 0.0) -> dict[str, float]:
+    asked = understand(question)
+    language = detect_language(text)
+    translations = {("مصر", "en"): [("egypt", 0.9)], ("egypt", "ar"): [("مصر", 0.9)]}
+    matcher = TermMatcher(asked, lambda term, language: 1.0, lambda term, a, b: translations.get((term, b), ()))
+    passage = Passage("a.md", 0, len(text), text, language, "")
+    numbers = tuple(kind if name == "kind" else 0.0 for name in UNIT_FEATURES)
+    candidate = Candidate(Hit(passage, 1.0, 1), Unit(0, len(text), UnitKind.SENTENCE), text, numbers, 0.5)
+    row = answerability_features(asked, [candidate], matcher)
+    return dict(zip(ANSWER_FEATURES, row, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("question", "text", "lacks"),
+    [
+        ("What share of people in Egypt shop online?", "In Spain 80 % of people shop online.", 1.0),
+        ("What share of people in Egypt shop online?", "In Egypt 8 % of people shop online.", 0.0),
+        ("What share of people in Egypt shop online?", "يشتري 8 % من الناس في مصر عبر الشبكة.", 0.0),
+        ("ما نسبة من يشترون في مصر؟", "In Egypt 8 % of people shop online.", 0.0),
+        ("ما نسبة من يشترون في مصر؟", "In Spain 80 % of people shop online.", 1.0),
+        ("How large was it in 2024?", "It was large in 2020.", 1.0),
+        ("What share of people shop online?", "In Spain 80 % of people shop online.", 0.0),
+    ],
+)
+def test_a_text_about_another_particular_lacks_the_questions(question, text, lacks):
+    assert features(question, text)["lacks_particular"] == lacks
+
+
+def test_a_question_after_a_quantity_or_a_time_wants_a_figure():
+    assert features("How many people shop online?", "Many people do.")["lacks_figure"] == 1.0
+    assert features("How many people shop online?", "Eighty do.", kind=1.0)["lacks_figure"] == 0.0
+    assert features("Why do people shop online?", "Many people do.")["lacks_figure"] == 0.0

@@ -105,6 +105,41 @@ def test_threads_may_share_one_embedder(embedder):
     np.testing.assert_allclose(rows, expected, atol=1e-4)
 
 
+def test_queries_of_several_threads_are_embedded_in_one_batch(embedder, monkeypatch):
+    queries = [f"How long is guarantee number {number}?" for number in range(12)]
+    alone = {query: embedder.encode_passages([query])[0] for query in queries}
+    batches = []
+    encode, is_first_at_work = embedder._network.encode, threading.Event()
+
+    def slow(texts, **options):
+        batches.append(len(texts))
+        is_first_at_work.set()
+        time.sleep(0.3)  # the others come meanwhile
+        return encode(texts, **options)
+
+    monkeypatch.setattr(embedder._network, "encode", slow)
+    with ThreadPoolExecutor(12) as pool:
+        first = pool.submit(embedder.encode_queries, queries[:1])
+        is_first_at_work.wait(10)
+        others = [pool.submit(embedder.encode_queries, [query]) for query in queries[1:]]
+        rows = [first.result()[0], *(other.result()[0] for other in others)]
+    assert sum(batches) == 12 and len(batches) <= 4
+    np.testing.assert_allclose(rows, [alone[query] for query in queries], atol=1e-5)
+
+
+def test_each_thread_hears_of_what_went_wrong(embedder, monkeypatch):
+    def fail(texts, **options):
+        time.sleep(0.1)
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(embedder._network, "encode", fail)
+    with ThreadPoolExecutor(4) as pool:
+        asked = [pool.submit(embedder.encode_queries, [f"unheard of {number}"]) for number in range(4)]
+        assert [type(each.exception(10)) for each in asked] == [MemoryError] * 4
+    monkeypatch.undo()
+    assert embedder.encode_queries(["unheard of 0"]).shape == (1, embedder.dim)
+
+
 def test_fingerprint_tells_models_apart_but_not_names(embedder, tmp_path):
     fingerprint = embedder.fingerprint
     assert json.loads(json.dumps(fingerprint)) == fingerprint

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +42,40 @@ class _Turns:
         self._held.release()
 
 
+class _Together:
+    """Answers threads that ask at the same time in one call: who comes to its turn takes along all who wait.
+
+    Args:
+        run: Takes texts and returns a row each.
+    """
+
+    def __init__(self, run: Callable[[list[str]], npt.NDArray[np.float32]]) -> None:
+        self._run, self._turns, self._lock = run, _Turns(), threading.Lock()
+        self._waiting: list[tuple[list[str], Future[npt.NDArray[np.float32]]]] = []
+
+    def __call__(self, texts: list[str]) -> npt.NDArray[np.float32]:
+        own: Future[npt.NDArray[np.float32]] = Future()
+        with self._lock:
+            self._waiting.append((texts, own))
+        with self._turns:
+            if not own.done():
+                with self._lock:
+                    taken, self._waiting = self._waiting, []
+                self._answer(taken)
+        return own.result()
+
+    def _answer(self, taken: list[tuple[list[str], Future[npt.NDArray[np.float32]]]]) -> None:
+        try:
+            rows = self._run([text for texts, _ in taken for text in texts])
+        except BaseException as error:  # whatever it is, each must hear of it: nobody else will run theirs
+            for _, future in taken:
+                future.set_exception(error)
+            return
+        ends = itertools.accumulate(len(texts) for texts, _ in taken)
+        for (texts, future), end in zip(taken, ends, strict=True):
+            future.set_result(rows[end - len(texts) : end])
+
+
 class Embedder:
     """A model that turns queries and passages into unit vectors of one space. Safe to share between threads.
 
@@ -67,6 +103,7 @@ class Embedder:
             self._network = TwoTowers(self._network, folder / "ngrams")
         self.name = name
         self._turns, self._cache_lock = _Turns(), threading.Lock()
+        self._queries = _Together(lambda texts: self._encode(texts, is_query=True, progress=None))
         self._query_cache: OrderedDict[str, npt.NDArray[np.float32]] = OrderedDict()
         self.query_prompt, self.passage_prompt = resolve_prompts(self._network.prompts, name)
         self.dim = self._network.dim
@@ -98,7 +135,7 @@ class Embedder:
         return cls(hub_folder(name_or_path), name=str(name_or_path), device=device)
 
     def encode_queries(self, queries: Sequence[str]) -> npt.NDArray[np.float32]:
-        """Embed queries.
+        """Embed queries; those that several threads ask for at the same time in one batch.
 
         Returns:
             Shape (len(queries), dim), each row finite and of L2 norm 1, for any text, an empty one too.
@@ -107,7 +144,8 @@ class Embedder:
         with self._cache_lock:
             found = {text: self._query_cache[text] for text in cleaned if text in self._query_cache}
         missing = [text for text in dict.fromkeys(cleaned) if text not in found]
-        found.update(zip(missing, self._encode(missing, is_query=True, progress=None), strict=True))
+        if missing:
+            found.update(zip(missing, self._queries(missing), strict=True))
         with self._cache_lock:
             for text in found:
                 self._query_cache[text] = found[text]

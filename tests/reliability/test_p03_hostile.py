@@ -179,14 +179,14 @@ def test_a_second_try_gets_only_the_time_that_the_first_left(tmp_path, monkeypat
 
 
 def test_slow_files_of_an_archive_share_the_time_of_one_file(tmp_path):
-    slow = {f"{number}.txt": b"a b\n" * 400_000 for number in range(5)}
+    slow = {f"{number}.txt": b"a b\n" * 1_200_000 for number in range(5)}
     path = tmp_path / "all.zip"
     path.write_bytes(hostile.papers.packed({"0.md": "# First", **slow, "9.md": "# Last"}))
-    with DocumentLoader(LoadConfig(timeout_s=1.0)) as loader:
+    with DocumentLoader(LoadConfig(timeout_s=3.0)) as loader:
         found = list(loader.load_archive(path, "all.zip"))
     reasons = [each.reason for each in found if isinstance(each, CorpusError)]
     assert [each[0].doc_id for each in found if not isinstance(each, CorpusError)] == ["all.zip/0.md"]
-    assert "took longer than 1 s" in reasons[0] and reasons[1:] == [
+    assert "took longer than 3 s" in reasons[0] and reasons[1:] == [
         "not read, as the files before it took too long; take them out of the archive"
     ] * (len(reasons) - 1)
 

@@ -113,11 +113,11 @@ def judged(
     for row in random.Random(SEED).sample(rows, min(size, len(rows))):
         gold = golden[row["id"]]
         answerable = gold.get("answerable", True)
-        place = None
+        places: tuple[Place, ...] = ()
         if answerable:
             document = documents[doc_ids[gold["context_id"]]]
             first = gold["answers"][0]
-            place = find_place(document, texts[gold["context_id"]], first["text"], first["start"])
+            places = (find_place(document, texts[gold["context_id"]], first["text"], first["start"]),)
         found.append(
             JudgedQuestion(
                 id=row["id"],
@@ -125,9 +125,9 @@ def judged(
                 language=row["lang"],
                 answerable=answerable,
                 answers=tuple(answer["text"] for answer in gold["answers"]) if answerable else (),
-                place=place,
-                doc_ids=frozenset({place.doc_id} if place else ()),
-                doc_language=gold["lang"] if place else "none",
+                places=places,
+                doc_ids=frozenset(place.doc_id for place in places),
+                doc_language=gold["lang"] if places else "none",
                 kind="",
             )
         )

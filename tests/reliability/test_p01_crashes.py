@@ -217,10 +217,12 @@ def write_in_place(index_dir, draft):
     from rag.store import fsio
 
     contents = index_store._Contents(draft)
-    files = {name: data for segment in draft.segments for name, data in contents.add(segment)[0].items()}
-    files |= contents.rest("gen-000001")
     fsio.make_folder(index_dir / "gen-000001")
-    for name, data in files.items():
+    makers = [item for segment in draft.segments for item in contents.add(segment)[0].items()]
+    files = [(name, make()) for name, make in makers]
+    for name, data in files:
+        contents.enter(name, data)
+    for name, data in [*files, ("manifest.json", contents.manifest("gen-000001").to_bytes())]:
         fsio.remove(index_dir / "gen-000001" / name)
         fsio.write_new_file(index_dir / "gen-000001" / name, data)
     if not (index_dir / "CURRENT").exists():

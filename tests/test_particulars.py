@@ -12,8 +12,6 @@ from rag.datatypes import Hit, Passage
 from rag.text import detect_language, fold_text
 from rag.text.places import place_at
 
-UNHEARD_OF = {"سناب", "شوبيفا", "نكتب"}
-
 
 @pytest.mark.parametrize(
     ("question", "found"),
@@ -22,9 +20,9 @@ UNHEARD_OF = {"سناب", "شوبيفا", "نكتب"}
         ("ما عقوبة الاحتيال في القانون الأردني؟", [("اردن",)]),
         ("كم تبلغ الرسوم في الإمارات العربية المتحدة؟", [("امار", "عرب", "متحد")]),
         ("كم وصل حجم السوق عام ٢٠٢٤؟", [("2024",)]),
-        ("كيف أعلن على سناب شات؟", [("سناب",)]),
+        ("ليش سكّروا الفرع اللي بموسكو؟", [("بموسكو",)]),
         ("متى تأسست Clever Real Estate؟", [("clever", "real", "estat")]),
-        ("كيف نكتب خطة السنة المالية؟", []),  # a verb; and "financial" is no Mali
+        ("كيف نكتب خطة السنة المالية؟", []),  # "financial" is no Mali
         ("ما فائدة SEO و ROI؟", []),
         ("How many monthly users does TikTok have?", [("tiktok",)]),
         ("what is the fee in egypt in 2023?", [("egypt",), ("2023",)]),
@@ -35,7 +33,7 @@ UNHEARD_OF = {"سناب", "شوبيفا", "نكتب"}
 )
 def test_years_places_and_names_are_particulars(question, found):
     language = detect_language(question)
-    assert particulars(question, language, lambda term: term not in UNHEARD_OF) == found
+    assert [each.terms for each in particulars(question, language)] == found
 
 
 @pytest.mark.parametrize(
@@ -51,7 +49,7 @@ def test_years_places_and_names_are_particulars(question, found):
     ],
 )
 def test_a_place_is_found_with_what_arabic_writes_onto_it(text, at, n):
-    assert place_at(fold_text(text).split(), at) == n
+    assert place_at(fold_text(text).split(), at)[0] == n
 
 
 def features(question: str, text: str, kind: float = 0.0) -> dict[str, float]:
@@ -74,6 +72,9 @@ def features(question: str, text: str, kind: float = 0.0) -> dict[str, float]:
         ("What share of people in Egypt shop online?", "يشتري 8 % من الناس في مصر عبر الشبكة.", 0.0),
         ("ما نسبة من يشترون في مصر؟", "In Egypt 8 % of people shop online.", 0.0),
         ("ما نسبة من يشترون في مصر؟", "In Spain 80 % of people shop online.", 1.0),
+        ("كم شركة في موسكو؟", "There are ten firms in Moscow.", 0.0),  # by the table: no dictionary here has it
+        ("ما ضريبة المملكة العربية السعودية؟", "A tax of 15 % is due in Saudi Arabia.", 0.0),
+        ("How many Americans shop online?", "In America 80 % of people shop online.", 0.0),
         ("How large was it in 2024?", "It was large in 2020.", 1.0),
         ("What share of people shop online?", "In Spain 80 % of people shop online.", 0.0),
     ],

@@ -14,14 +14,13 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rag.answering.model import Logistic
-from rag.answering.particulars import particulars
+from rag.answering.particulars import Particular, particulars
 from rag.answering.question import Question, QuestionKind
 from rag.answering.quotes import Unit, UnitKind, units_of
 from rag.datatypes import Document, Hit, Passage
 from rag.reader import AnswerSpan, CosineScorer, Reader
 from rag.text import content_terms, fold_text, terms
 
-_NOWHERE = "\x00"  # a term that no passage has
 _NAMES_SIDE = 0.6  # share of a side's terms that names it
 _MAX_SCORED = 32  # units whose cosine is taken: about 0.3 s on two cores
 
@@ -120,19 +119,15 @@ class TermMatcher:
 
     def lacks_particular(self, found: set[str], language: str) -> bool:
         """Tell whether a particular of the question (`rag.answering.particulars`) is not among the terms of a text."""
-        return any(
-            not any(self._credit(self._matches(term, language), found) for term in particular)
-            for particular in self._particulars
-        )
+
+        def holds(term: str) -> bool:
+            return self._credit(self._matches(term, language), found) > 0
+
+        return not all(each.is_named(found, holds) for each in self._particulars)
 
     @cached_property
-    def _particulars(self) -> list[tuple[str, ...]]:
-        return particulars(self._text, self._language, self._is_known)
-
-    def _is_known(self, term: str) -> bool:
-        other = "en" if self._language == "ar" else "ar"
-        is_held = self._idf(term, self._language) < self._idf(_NOWHERE, self._language)
-        return is_held or bool(self._translate(term, self._language, other))
+    def _particulars(self) -> list[Particular]:
+        return particulars(self._text, self._language)
 
     def _matches(self, term: str, language: str) -> dict[str, float]:
         """Return what stands for a term in a language, itself included."""

@@ -7,59 +7,74 @@ near it is in every other way.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from rag.text import analyze, fold_text
-from rag.text.analyzers import Token, content_terms
-from rag.text.places import place_at
+from rag.text.analyzers import Token
+from rag.text.places import Name, place_at
 
 _YEAR = re.compile(r"1[0-9]{3}|20[0-9]{2}")
 _LEAST_LETTERS = 3
+_FORM = 5  # first letters that "American" and "America" have in common
 _SENTENCE_END = re.compile(r"[.!?:]")
-_MAY_BE_NAME = re.compile(r"[^\W\d_a-zايتن]\w{2,}")  # one that begins so may be a verb: أكتب يكتب تكتب نكتب
 
 
-def particulars(text: str, language: str, is_known: Callable[[str], bool]) -> list[tuple[str, ...]]:
-    """Return the particulars of a question, each as its index terms.
+@dataclass(frozen=True, slots=True)
+class Particular:
+    """A year, a place or a name: its index terms in the question, and what else a place is called."""
 
-    Years; countries and large cities; in Latin letters what is written as a name is; in Arabic, which has no capitals,
-    words that are nowhere known. Acronyms are none: a text may spell them out.
+    terms: Name
+    others: frozenset[Name] = frozenset()
+
+    def is_named(self, found: set[str], holds: Callable[[str], bool]) -> bool:
+        """Tell whether a text speaks of it.
+
+        Args:
+            found: The terms of the text.
+            holds: Tells whether a term of the question is among them, in whatever language.
+        """
+        if any(name and found.issuperset(name) for name in self.others) or any(map(holds, self.terms)):
+            return True
+        openings = tuple(
+            term[:_FORM] for term in self.terms if len(term) >= _FORM and term.isascii() and term.isalpha()
+        )
+        return bool(openings) and any(term.startswith(openings) for term in found)
+
+
+def particulars(text: str, language: str) -> list[Particular]:
+    """Return the particulars of a question.
+
+    Years; countries and large cities; what is written in Latin letters as a name is. Acronyms are none: a text may
+    spell them out.
 
     Args:
         text: The question.
         language: ISO 639-1 code of it.
-        is_known: Tells whether a term is in the index or the dictionary.
     """
     tokens = analyze(text, language)
-    words = [fold_text(text[token.start : token.end]) for token in tokens]
-    content = set(content_terms(text, language))
     surfaces = [text[token.start : token.end] for token in tokens]
+    words = [fold_text(surface) for surface in surfaces]
     is_headline = sum(word[0].isupper() for word in surfaces) * 2 > len(surfaces)  # Every Word Of It
-    found: list[tuple[str, ...]] = []
+    found: list[Particular] = []
     at = 0
     while at < len(tokens):
-        n = place_at(words, at)
-        if not n and _YEAR.fullmatch(tokens[at].term):
-            n = 1
+        n, others = place_at(words, at)
         if not n:
-            names = _names_from(text, tokens, at, language, is_headline=is_headline)
-            n = sum(1 for _ in names)
-        if not n and tokens[at].term in content and _MAY_BE_NAME.fullmatch(words[at]):
-            n = int(not is_known(tokens[at].term))
+            n = int(bool(_YEAR.fullmatch(tokens[at].term))) or _name_at(text, tokens, at, language, is_headline)
         if n:
-            found.append(tuple(token.term for token in tokens[at : at + n]))
+            found.append(Particular(tuple(token.term for token in tokens[at : at + n]), others))
         at += max(n, 1)
     return found
 
 
-def _names_from(text: str, tokens: list[Token], at: int, language: str, *, is_headline: bool) -> Iterator[str]:
-    """Yield the words of a name in Latin letters that begins at a token."""
+def _name_at(text: str, tokens: list[Token], at: int, language: str, is_headline: bool) -> int:
+    """Return how many words from one on are a name in Latin letters."""
     for number in range(at, len(tokens)):
         word = text[tokens[number].start : tokens[number].end]
-        if not (word.isascii() and word.isalpha() and len(word) >= _LEAST_LETTERS) or word.isupper():
-            return
         is_first = number == 0 or _SENTENCE_END.search(text, tokens[number - 1].end, tokens[number].start)
         has_capital = word[0].isupper() and not (language == "en" and (is_first or is_headline))
-        if not has_capital and word[1:].islower():
-            return
-        yield word
+        is_word = word.isascii() and word.isalpha() and len(word) >= _LEAST_LETTERS and not word.isupper()
+        if not is_word or not (has_capital or not word[1:].islower()):
+            return number - at
+    return len(tokens) - at

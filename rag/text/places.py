@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
+from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 
@@ -13,31 +15,51 @@ _FILE = Path(__file__).parent / "places.tsv"
 _PREFIX = re.compile(r"[وف]?(?:[بكل]?ال|لل|[بكل])?")
 _LONGEST = 4  # words of a name
 
+Name = tuple[str, ...]  # its index terms
+
 
 @lru_cache(maxsize=1)
-def _names() -> tuple[frozenset[tuple[str, ...]], frozenset[str]]:
-    """Return the names as folded words, without the Arabic article, and the stems that mean nothing else."""
-    found: set[tuple[str, ...]] = set()
-    stems: set[str] = set()
-    for line in _FILE.read_text("utf-8").splitlines():
-        arabic, english, has_forms = line.split("\t")
-        found |= {tuple(fold_text(english).split()), tuple(fold_text(arabic).removeprefix("ال").split())}
+def _table() -> tuple[Mapping[Name, frozenset[Name]], Mapping[str, frozenset[Name]]]:
+    """Return what else a place is called, by its name in folded words, and by the stem of one that means nothing else.
+
+    Arabic names stand there without the article.
+    """
+    rows = [line.split("\t") for line in _FILE.read_text("utf-8").splitlines()]
+    of: defaultdict[str, set[Name]] = defaultdict(set)  # names in the other language, and with them the own one
+    for arabic, english, _ in rows:
+        own = {tuple(terms(arabic, "ar")), tuple(terms(english, "en"))}
+        of[arabic] |= own
+        of[english] |= own
+    words: defaultdict[Name, set[Name]] = defaultdict(set)
+    stems: defaultdict[str, set[Name]] = defaultdict(set)
+    for arabic, english, has_forms in rows:
+        names = of[arabic] | of[english]
+        words[tuple(fold_text(english).split())] |= names
+        words[tuple(fold_text(arabic).removeprefix("ال").split())] |= names
         if has_forms == "1":
-            stems.update(terms(arabic, "ar"))
-    return frozenset(found), frozenset(stems)
+            stems[terms(arabic, "ar")[0]] |= names
+    return (
+        {key: frozenset(value) for key, value in words.items()},
+        {key: frozenset(value) for key, value in stems.items()},
+    )
 
 
-def place_at(words: list[str], at: int) -> int:
-    """Return how many words from one on name a place; 0 if none do.
+def place_at(words: list[str], at: int) -> tuple[int, frozenset[Name]]:
+    """Return how many words from one on name a place, 0 if none do, and the names of that place in both languages.
 
     Args:
         words: Folded (`rag.text.fold`); an Arabic one may have particles before it.
         at: Where to look, in [0, len(words)).
     """
-    names, stems = _names()
+    names, stems = _table()
     first = words[at]
     openings = {first, *(first[match.end() :] for match in [_PREFIX.match(first)] if match)}
     for n in range(min(_LONGEST, len(words) - at), 0, -1):
-        if any((opening, *words[at + 1 : at + n]) in names for opening in openings):
-            return n
-    return int(not first.isascii() and not stems.isdisjoint(terms(first, "ar")))
+        for opening in sorted(openings):
+            if found := names.get((opening, *words[at + 1 : at + n])):
+                return n, found
+    if not first.isascii():
+        for stem in terms(first, "ar"):
+            if found := stems.get(stem):
+                return 1, found
+    return 0, frozenset()

@@ -32,13 +32,14 @@ def answerability_features(
     """
     best = candidates[0]
     passage = best.hit.passage
-    around = set(terms(f"{passage.context}\n{passage.text}", passage.language))
+    read = {candidate.hit.passage: None for candidate in candidates}  # in their order, each once
+    found = {each: set(terms(f"{each.context}\n{each.text}", each.language)) for each in read}
     score = min(max(best.score, 1e-6), 1 - 1e-6)
     return (
         math.log(score / (1 - score)),
         max(candidate.features[_SUPPORT] for candidate in candidates),
-        matcher.coverage(around, passage.language),
-        float(matcher.lacks_particular(around, passage.language)),
+        matcher.coverage(found[passage], passage.language),
+        float(matcher.lacks_particular([(own, each.language) for each, own in found.items()])),
         float(_lacks_figure(question, candidates)),
         float(passage.language != question.language),
         float(question.language == "ar"),

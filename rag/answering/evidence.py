@@ -117,13 +117,17 @@ class TermMatcher:
             return 0.0
         return sum(weight * self._credit(matches, found) for weight, matches in prepared) / total
 
-    def lacks_particular(self, found: set[str], language: str) -> bool:
-        """Tell whether a particular of the question (`rag.answering.particulars`) is not among the terms of a text."""
+    def lacks_particular(self, texts: Sequence[tuple[set[str], str]]) -> bool:
+        """Tell whether a particular of the question (`rag.answering.particulars`) is in none of some texts.
 
-        def holds(term: str) -> bool:
-            return self._credit(self._matches(term, language), found) > 0
+        Args:
+            texts: The terms of each and its language.
+        """
 
-        return not all(each.is_named(found, holds) for each in self._particulars)
+        def is_named(particular: Particular, found: set[str], language: str) -> bool:
+            return particular.is_named(found, lambda term: self._credit(self._matches(term, language), found) > 0)
+
+        return not all(any(is_named(each, *text) for text in texts) for each in self._particulars)
 
     @cached_property
     def _particulars(self) -> list[Particular]:

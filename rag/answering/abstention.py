@@ -10,11 +10,24 @@ from collections.abc import Sequence
 
 from rag.answering.evidence import Candidate, TermMatcher
 from rag.answering.model import UNIT_FEATURES
+from rag.answering.quantities import TIME, month_numbers, numbers, pieces_of, units
 from rag.answering.question import Question, QuestionKind
-from rag.text import terms
+from rag.text import fold_text, terms
 
 _BEST = 4  # as many as an answer quotes, about
-_KIND = UNIT_FEATURES.index("kind")
+_AMOUNTS = frozenset(
+    fold_text(
+        "one once twice single half third quarter double dozen zero none never always every each "
+        "واحد واحدة مرة مرتين مرات نصف النصف ثلث الثلث ربع الربع ضعف ضعفين ضعفا صفر كل"
+    ).split()
+)
+_MOMENTS = frozenset(
+    fold_text(
+        "when whenever before after once until till if during while then first last morning noon evening night monday "
+        "tuesday wednesday thursday friday saturday sunday قبل بعد عند عندما حين حينما كلما إذا خلال أثناء متى ثم قبيل أول "
+        "آخر صباح صباحا مساء ظهر ليلا الأحد الاثنين الثلاثاء الأربعاء الخميس الجمعة السبت فور فورا"
+    ).split()
+)
 _SUPPORT = UNIT_FEATURES.index("support")
 
 
@@ -50,4 +63,10 @@ def _lacks_figure(question: Question, candidates: Sequence[Candidate]) -> bool:
     """Tell whether a question after a quantity or a time meets no candidate, of the best, that has one."""
     if question.kind not in (QuestionKind.QUANTITY, QuestionKind.TIME):
         return False
-    return not any(candidate.features[_KIND] for candidate in candidates[:_BEST])
+    return not any(_has_figure(candidate.text, question.kind) for candidate in candidates[:_BEST])
+
+
+def _has_figure(text: str, kind: QuestionKind) -> bool:
+    pieces = pieces_of(text)
+    words = _AMOUNTS if kind is QuestionKind.QUANTITY else _MOMENTS
+    return bool(any(numbers(pieces)) or units(pieces, TIME) or not words.isdisjoint(pieces) or month_numbers(text))

@@ -24,8 +24,8 @@ _AMOUNTS = frozenset(
 _MOMENTS = frozenset(
     fold_text(
         "when whenever before after once until till if during while then first last morning noon evening night monday "
-        "tuesday wednesday thursday friday saturday sunday قبل بعد عند عندما حين حينما كلما إذا خلال أثناء متى ثم قبيل أول "
-        "آخر صباح صباحا مساء ظهر ليلا الأحد الاثنين الثلاثاء الأربعاء الخميس الجمعة السبت فور فورا"
+        "tuesday wednesday thursday friday saturday sunday قبل بعد عند عندما حين حينما كلما إذا خلال أثناء متى ثم "
+        "قبيل أول آخر صباح صباحا مساء ظهر ليلا الأحد الاثنين الثلاثاء الأربعاء الخميس الجمعة السبت فور فورا"
     ).split()
 )
 _SUPPORT = UNIT_FEATURES.index("support")

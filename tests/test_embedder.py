@@ -127,6 +127,23 @@ def test_queries_of_several_threads_are_embedded_in_one_batch(embedder, monkeypa
     np.testing.assert_allclose(rows, [alone[query] for query in queries], atol=1e-5)
 
 
+def test_who_asks_one_question_does_not_wait_for_a_thousand(embedder, monkeypatch):
+    encode, is_at_work, done = embedder._network.encode, threading.Event(), []
+
+    def slow(texts, **options):
+        is_at_work.set()
+        time.sleep(0.05)
+        return encode(texts, **options)
+
+    monkeypatch.setattr(embedder._network, "encode", slow)
+    with ThreadPoolExecutor(2) as pool:
+        many = pool.submit(embedder.encode_queries, [f"one of many {number}" for number in range(200)])
+        many.add_done_callback(lambda _: done.append("many"))
+        is_at_work.wait(10)
+        pool.submit(embedder.encode_queries, ["just one"]).add_done_callback(lambda _: done.append("one"))
+    assert done == ["one", "many"]
+
+
 def test_each_thread_hears_of_what_went_wrong(embedder, monkeypatch):
     def fail(texts, **options):
         time.sleep(0.1)

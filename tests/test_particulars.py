@@ -65,37 +65,38 @@ def features(question: str, text: str) -> dict[str, float]:
 
 
 @pytest.mark.parametrize(
-    ("question", "text", "lacks"),
+    ("feature", "question", "text", "lacks"),
     [
-        ("What share of people in Egypt shop online?", "In Spain 80 % of people shop online.", 1.0),
-        ("What share of people in Egypt shop online?", "In Egypt 8 % of people shop online.", 0.0),
-        ("What share of people in Egypt shop online?", "يشتري 8 % من الناس في مصر عبر الشبكة.", 0.0),
-        ("ما نسبة من يشترون في مصر؟", "In Egypt 8 % of people shop online.", 0.0),
-        ("ما نسبة من يشترون في مصر؟", "In Spain 80 % of people shop online.", 1.0),
-        ("كم شركة في موسكو؟", "There are ten firms in Moscow.", 0.0),  # by the table: no dictionary here has it
-        ("ما ضريبة المملكة العربية السعودية؟", "A tax of 15 % is due in Saudi Arabia.", 0.0),
-        ("How many Americans shop online?", "In America 80 % of people shop online.", 0.0),
-        ("How large was it in 2024?", "It was large in 2020.", 1.0),
-        ("What share of people shop online?", "In Spain 80 % of people shop online.", 0.0),
+        ("lacks_particular", "What share of people in Egypt shop online?", "In Spain 80 % of people shop online.", 1.0),
+        ("lacks_particular", "What share of people in Egypt shop online?", "In Egypt 8 % of people shop online.", 0.0),
+        (
+            "lacks_particular",
+            "What share of people in Egypt shop online?",
+            "يشتري 8 % من الناس في مصر عبر الشبكة.",
+            0.0,
+        ),
+        ("lacks_particular", "ما نسبة من يشترون في مصر؟", "In Egypt 8 % of people shop online.", 0.0),
+        ("lacks_particular", "ما نسبة من يشترون في مصر؟", "In Spain 80 % of people shop online.", 1.0),
+        (
+            "lacks_particular",
+            "كم شركة في موسكو؟",
+            "There are ten firms in Moscow.",
+            0.0,
+        ),  # by the table: no dictionary here has it
+        ("lacks_particular", "ما ضريبة المملكة العربية السعودية؟", "A tax of 15 % is due in Saudi Arabia.", 0.0),
+        ("lacks_particular", "How many Americans shop online?", "In America 80 % of people shop online.", 0.0),
+        ("lacks_particular", "How large was it in 2024?", "It was large in 2020.", 1.0),
+        ("lacks_particular", "What share of people shop online?", "In Spain 80 % of people shop online.", 0.0),
+        ("lacks_figure", "How many people shop online?", "Many people do.", 1.0),
+        ("lacks_figure", "How many people shop online?", "Eighty do.", 0.0),
+        ("lacks_figure", "How often should we post?", "A small team posts daily.", 0.0),
+        ("lacks_figure", "كم مرة ننشر؟", "انشر مرتين.", 0.0),
+        ("lacks_figure", "كم نوعًا للمؤثرين؟", "هم خمسة أنواع.", 0.0),
+        ("lacks_figure", "كم نوعًا للمؤثرين؟", "أنواعهم كثيرة.", 1.0),
+        ("lacks_figure", "متى نحتاج برنامجًا؟", "عندما يكثر العملاء.", 0.0),
+        ("lacks_figure", "When was the firm founded?", "The firm sells houses.", 1.0),
+        ("lacks_figure", "Why do people shop online?", "Many people do.", 0.0),
     ],
 )
-def test_a_text_about_another_particular_lacks_the_questions(question, text, lacks):
-    assert features(question, text)["lacks_particular"] == lacks
-
-
-@pytest.mark.parametrize(
-    ("question", "text", "lacks"),
-    [
-        ("How many people shop online?", "Many people do.", 1.0),
-        ("How many people shop online?", "Eighty do.", 0.0),
-        ("How often should we post?", "A small team posts daily.", 0.0),
-        ("كم مرة ننشر؟", "انشر مرتين.", 0.0),
-        ("كم نوعًا للمؤثرين؟", "هم خمسة أنواع.", 0.0),
-        ("كم نوعًا للمؤثرين؟", "أنواعهم كثيرة.", 1.0),
-        ("متى نحتاج برنامجًا؟", "عندما يكثر العملاء.", 0.0),
-        ("When was the firm founded?", "The firm sells houses.", 1.0),
-        ("Why do people shop online?", "Many people do.", 0.0),
-    ],
-)
-def test_a_question_after_a_quantity_or_a_time_wants_a_figure(question, text, lacks):
-    assert features(question, text)["lacks_figure"] == lacks
+def test_a_text_lacks_the_questions_particular_or_the_figure_it_asks_for(feature, question, text, lacks):
+    assert features(question, text)[feature] == lacks

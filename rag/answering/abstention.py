@@ -12,6 +12,7 @@ from rag.answering.evidence import Candidate, TermMatcher
 from rag.answering.model import UNIT_FEATURES
 from rag.answering.quantities import TIME, month_numbers, numbers, pieces_of, units
 from rag.answering.question import Question, QuestionKind
+from rag.datatypes import Passage
 from rag.text import fold_text, terms
 
 _BEST = 4  # as many as an answer quotes, about
@@ -45,18 +46,21 @@ def answerability_features(
     """
     best = candidates[0]
     passage = best.hit.passage
-    read = {candidate.hit.passage: None for candidate in candidates}  # in their order, each once
-    found = {each: set(terms(f"{each.context}\n{each.text}", each.language)) for each in read}
+    read = dict.fromkeys(candidate.hit.passage for candidate in candidates)  # in their order, each once
     score = min(max(best.score, 1e-6), 1 - 1e-6)
     return (
         math.log(score / (1 - score)),
         max(candidate.features[_SUPPORT] for candidate in candidates),
-        matcher.coverage(found[passage], passage.language),
-        float(matcher.lacks_particular([(own, each.language) for each, own in found.items()])),
+        matcher.coverage(_terms_of(passage), passage.language),
+        float(matcher.lacks_particular((_terms_of(each), each.language) for each in read)),
         float(_lacks_figure(question, candidates)),
         float(passage.language != question.language),
         float(question.language == "ar"),
     )
+
+
+def _terms_of(passage: Passage) -> set[str]:
+    return set(terms(f"{passage.context}\n{passage.text}", passage.language))
 
 
 def _lacks_figure(question: Question, candidates: Sequence[Candidate]) -> bool:

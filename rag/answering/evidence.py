@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -117,17 +117,20 @@ class TermMatcher:
             return 0.0
         return sum(weight * self._credit(matches, found) for weight, matches in prepared) / total
 
-    def lacks_particular(self, texts: Sequence[tuple[set[str], str]]) -> bool:
+    def lacks_particular(self, texts: Iterable[tuple[set[str], str]]) -> bool:
         """Tell whether a particular of the question (`rag.answering.particulars`) is in none of some texts.
 
         Args:
-            texts: The terms of each and its language.
+            texts: The terms of each and its language; looked at only where the question has a particular.
         """
+        if not self._particulars:
+            return False
+        every = list(texts)
 
         def is_named(particular: Particular, found: set[str], language: str) -> bool:
             return particular.is_named(found, lambda term: self._credit(self._matches(term, language), found) > 0)
 
-        return not all(any(is_named(each, *text) for text in texts) for each in self._particulars)
+        return not all(any(is_named(each, *text) for text in every) for each in self._particulars)
 
     @cached_property
     def _particulars(self) -> list[Particular]:

@@ -144,7 +144,9 @@ class Embedder:
         with self._cache_lock:
             found = {text: self._query_cache[text] for text in cleaned if text in self._query_cache}
         missing = [text for text in dict.fromkeys(cleaned) if text not in found]
-        if missing:
+        if len(missing) > self._network.batch_size:  # one by one with those of others, that these need not wait for all
+            found.update(zip(missing, self._encode(missing, is_query=True, progress=None), strict=True))
+        elif missing:
             found.update(zip(missing, self._queries(missing), strict=True))
         with self._cache_lock:
             for text in found:
